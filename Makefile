@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+# make          the binary build/lowbit and the plugins build/plugins/*.so
+# make check    the tests that take under a minute;  make test: all of them
+# make bench    the benchmarks;  make list: what is built;  make format: clang-format
+# make asan, make ubsan: the whole of `make check` under a sanitizer, in a build folder of its own
+# Variables: CC, BUILD (build), PREFIX (/usr/local), DESTDIR, WERROR=-Werror
+
+CC      ?= gcc
+BUILD   ?= build
+PREFIX  ?= /usr/local
+WERROR  ?=
+SANITIZE ?=
+OPT     ?= -O3
+
+# The arithmetic: no contraction, no fast-math, on every file (docs/arithmetic.md).
+EXACT   := -ffp-contract=off -fno-fast-math
+WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef $(WERROR)
+DEFINES := -D_GNU_SOURCE -DLB_PREFIX='"$(PREFIX)"'
+CFLAGS_ALL := -std=c11 -g $(OPT) $(EXACT) $(WARN) $(SANITIZE) -fvisibility=hidden -fPIC -I. $(DEFINES) -MMD -MP $(CFLAGS)
+LDFLAGS_ALL := $(SANITIZE) $(LDFLAGS)
+LIBS    := -ljansson -lcrypto -lz -lm -ldl -lpthread
+
+# One file of kernels/cpu is one instruction set: its name's ending says which flags it is built with.
+ISA_avx2   := -mavx2 -mfma -mf16c
+ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd
+isa = $(if $(filter x86_64,$(shell uname -m)),$(ISA_$(lastword $(subst _, ,$(basename $(notdir $1))))))
+
+CORE    := $(wildcard core/*.c core/*/*.c)
+KERNELS := $(wildcard kernels/cpu/*.c)
+PLUGINS := $(patsubst plugins/%.c,%,$(wildcard plugins/*.c)) $(patsubst plugins/%/,%,$(wildcard plugins/*/))
+UNITS   := $(patsubst test/unit/%.c,$(BUILD)/test/%,$(wildcard test/unit/test_*.c))
+TOOLS   := $(patsubst test/tools/%.c,$(BUILD)/test/%,$(wildcard test/tools/*.c))
+BAD     := $(patsubst test/bad/%.c,$(BUILD)/bad/%.so,$(wildcard test/bad/*.c))
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$1)
+
+.PHONY: all check test bench asan ubsan format install list clean tests
+all: $(BUILD)/lowbit $(PLUGINS:%=$(BUILD)/plugins/%.so)
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(if $(filter kernels/%,$<),$(call isa,$<)) -c $< -o $@
+
+$(BUILD)/libcore.a: $(call obj,$(CORE))
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/libkernels.a: $(call obj,$(KERNELS))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/lowbit: $(call obj,main.c) $(BUILD)/libcore.a
+	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
+
+# A plugin is plugins/NAME.c, or plugins/NAME/*.c; it takes from the kernels what it calls. Build ids make equal sources equal files.
+.SECONDEXPANSION:
+$(BUILD)/plugins/%.so: $$(call obj,$$(wildcard plugins/$$*.c plugins/$$*/*.c)) $(BUILD)/libkernels.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -shared $^ -lm -ldl -o $@
+
+$(BUILD)/test/%: test/unit/%.c $(wildcard test/unit/*.h) $(BUILD)/libcore.a $(BUILD)/libkernels.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS_ALL)) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(BUILD)/libkernels.a $(LIBS) -lcriterion -o $@
+$(BUILD)/test/%: test/tools/%.c $(BUILD)/libcore.a $(BUILD)/libkernels.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(BUILD)/libkernels.a $(LIBS) -o $@
+$(BUILD)/bad/%.so: test/bad/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -shared $< -o $@
+
+tests: all $(UNITS) $(TOOLS) $(BAD)
+check: tests
+	BUILD=$(BUILD) test/run.sh quick
+test: tests
+	BUILD=$(BUILD) test/run.sh all
+bench: all
+	$(BUILD)/lowbit bench
+asan:
+	$(MAKE) BUILD=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT=-O1 check
+ubsan:
+	$(MAKE) BUILD=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT=-O1 check
+
+format:
+	clang-format -i main.c $(wildcard core/*.[ch] core/*/*.[ch] plugins/*.[ch] plugins/*/*.[ch] kernels/*.h kernels/cpu/*.[ch] test/*/*.[ch])
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lowbit $(DESTDIR)$(PREFIX)/include/lowbit $(DESTDIR)$(PREFIX)/share/lowbit
+	install $(BUILD)/lowbit $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(filter-out %/skeleton_codec.so %/skeleton_backend.so,$(PLUGINS:%=$(BUILD)/plugins/%.so)) $(DESTDIR)$(PREFIX)/lib/lowbit/
+	install -m 644 core/plugin.h $(DESTDIR)$(PREFIX)/include/lowbit/
+	cp -r configs/. $(DESTDIR)$(PREFIX)/share/lowbit/
+
+list: all
+	$(BUILD)/lowbit list
+
+clean:
+	rm -rf $(BUILD) build-asan build-ubsan
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

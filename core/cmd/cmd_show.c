@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/base/csv.h"
+#include "core/base/mem.h"
+#include "core/cmd/cmd.h"
+#include "core/format/format.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { KEY_CSV = 0x2000 };
+
+struct args {
+    const char *codec;
+    int csv;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct args *a = state->input;
+    switch (key) {
+    case KEY_CSV: a->csv = 1; return 0;
+    case ARGP_KEY_ARG:
+        if (a->codec)
+            argp_error(state, "one CODEC, found \"%s\" and \"%s\"", a->codec, arg);
+        a->codec = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!a->codec)
+            argp_error(state, "CODEC is missing");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void number(double v, char *out, size_t size)
+{
+    if (v != v)
+        snprintf(out, size, "nan");
+    else if (isinf(v))
+        snprintf(out, size, v > 0 ? "inf" : "-inf");
+    else
+        snprintf(out, size, "%.17g", v);
+}
+
+static void print_csv(const double *values, uint32_t n)
+{
+    const char *fields[2] = {"code", "value"};
+    char code[16], value[40];
+    lb_csv_line(stdout, fields, 2);
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(code, sizeof code, "%u", i);
+        number(values[i], value, sizeof value);
+        lb_csv_line(stdout, (const char *[]){code, value}, 2);
+    }
+}
+
+static void print_table(const struct lb_format *f, const double *values, uint32_t n)
+{
+    static const char *const kinds[] = {"", "float", "signed integer", "unsigned integer", "codebook"};
+    const struct lb_codec *c = f->codec;
+    printf("%s: %s\n%u bits, %u in %u bytes, %s, safetensors tag %s\nSHA-256 of its table: %s\n\n", c->base.name, c->base.help, c->bits, c->unit_elems,
+           c->unit_bytes, kinds[c->kind], c->tag ? c->tag : "none", f->sha256);
+    char value[40];
+    for (uint32_t i = 0; i < n; i++) {
+        number(values[i], value, sizeof value);
+        printf("  ");
+        for (uint32_t b = c->bits; b-- > 0;)
+            putchar('0' + (int)(i >> b & 1));
+        printf("  %5u  %s\n", i, value);
+    }
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_option options[] = {{"csv", KEY_CSV, NULL, 0, "Columns code,value: code in decimal, value as %.17g, nan, inf or -inf", 0}, {0}};
+    static const struct argp argp = {options, parse, "CODEC",
+                                     "Shows every code of a codec of up to 16 bits. CODEC is a name, or JSON with parameters: {\"name\": \"LOOM_F4\", "
+                                     "\"encoder\": \"b\"}.",
+                                     NULL, NULL, NULL};
+    struct args a = {0};
+    struct lb_err err = {0};
+    struct lb_format_config config = {0};
+    struct lb_format *f = NULL;
+    lb_cmd_parse("show", &argp, argc, argv, &a);
+    if (lb_cmd_plugins())
+        return 2;
+    struct lb_text json = {0};
+    lb_text_add(&json, a.codec[0] == '{' ? "{\"codec\":%s}" : "{\"codec\":\"%s\"}", a.codec);
+    int r = lb_text_end(&json, &err) || lb_config_format(json.s, NULL, &config, &err) || lb_format_create(&config, &f, &err) ? -1 : 0;
+    if (!r && f->codec->bits > 16)
+        r = lb_fail(&err, "codec %s has %u bits: only codecs of up to 16 bits are tables", f->codec->base.name, f->codec->bits);
+    if (!r && a.csv)
+        print_csv(lb_coder_values(f->coder), 1u << f->codec->bits);
+    else if (!r)
+        print_table(f, lb_coder_values(f->coder), 1u << f->codec->bits);
+    lb_format_destroy(f);
+    lb_config_format_finish(&config);
+    lb_text_free(&json);
+    lb_plugins_unload();
+    return r ? lb_cmd_fail(&err) : 0;
+}
+
+const struct lb_command lb_cmd_show = {"show", "show every code of CODEC and its value [--csv]", run};

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/base/io.h"
+#include "core/base/mem.h"
+#include "core/format/coder_impl.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAX_STEPS = 8192 };
+
+struct by_value {
+    double value;
+    uint32_t code;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct by_value *x = a, *y = b;
+    int64_t k = lb_key(x->value), l = lb_key(y->value);
+    if (k != l)
+        return k < l ? -1 : 1;
+    return x->code < y->code ? -1 : x->code > y->code;
+}
+
+static int read_values(struct lb_coder *c, struct lb_err *err)
+{
+    const struct lb_codec *k = c->codec;
+    c->n_codes = 1u << k->bits;
+    c->values = lb_alloc(c->n_codes, sizeof *c->values, err);
+    c->values32 = lb_alloc(c->n_codes, sizeof *c->values32, err);
+    c->inf_code[0] = c->inf_code[1] = -1;
+    if (!c->values || !c->values32)
+        return -1;
+    static const uint32_t nan_bits = 0x7fc00000u;
+    for (uint32_t i = 0; i < c->n_codes; i++) {
+        double v = k->value(k, i);
+        c->values[i] = v;
+        c->values32[i] = (float)v;
+        if (v != v) {
+            memcpy(&c->values32[i], &nan_bits, sizeof nan_bits);
+            c->has_nan = 1;
+        } else if (isinf(v) && c->inf_code[v < 0] < 0) {
+            c->inf_code[v < 0] = (int)i;
+        }
+    }
+    return 0;
+}
+
+static int sort_values(struct lb_coder *c, struct lb_err *err)
+{
+    struct by_value *all = lb_alloc(c->n_codes, sizeof *all, err);
+    c->sorted = lb_alloc(c->n_codes, sizeof *c->sorted, err);
+    c->sorted_code = lb_alloc(c->n_codes, sizeof *c->sorted_code, err);
+    if (!all || !c->sorted || !c->sorted_code) {
+        lb_free(all);
+        return -1;
+    }
+    size_t n = 0;
+    for (uint32_t i = 0; i < c->n_codes; i++)
+        if (isfinite(c->values[i]))
+            all[n++] = (struct by_value){c->values[i], i};
+    qsort(all, n, sizeof *all, compare);
+    for (size_t i = 0; i < n; i++) {
+        if (c->n_sorted && lb_key(all[i].value) == lb_key(c->sorted[c->n_sorted - 1]))
+            continue;
+        c->sorted[c->n_sorted] = all[i].value;
+        c->sorted_code[c->n_sorted++] = all[i].code;
+    }
+    lb_free(all);
+    return c->n_sorted ? 0 : lb_fail(err, "codec %s: has no finite value", c->codec->base.name);
+}
+
+/* Whether a number exactly between neighbours a < b goes up to b. */
+static int tie_goes_up(uint32_t ties, double a, uint32_t code_a, double b, uint32_t code_b)
+{
+    if (ties == LB_TIES_EVEN && ((code_a ^ code_b) & 1))
+        return !(code_b & 1);
+    const int b_larger = fabs(b) > fabs(a) || (fabs(b) == fabs(a) && b > 0);
+    return ties == LB_TIES_AWAY ? b_larger : !b_larger;
+}
+
+/* The key of the smallest binary64 nearer to b than to a (or as near, where ties go up). The midpoint is computed with its error term, so that
+ * it is right even where binary64 does not hold it. */
+static int64_t midpoint(double a, double b, int up)
+{
+    const double half_a = a / 2, half_b = b / 2; /* exact: codec values are far from the subnormals of binary64 */
+    const double mid = half_a + half_b;
+    const double t = mid - half_a;
+    const double error = (half_a - (mid - t)) + (half_b - t);
+    const int64_t key = lb_key(mid == 0 ? 0.0 : mid);
+    if (error != 0)
+        return error > 0 ? key + 1 : key;
+    return up ? key : key + 1;
+}
+
+/* Where neighbours a < b meet: the first key of b. */
+static int64_t meet(uint32_t rounding, uint32_t ties, double a, uint32_t code_a, double b, uint32_t code_b)
+{
+    if (a == 0 && b == 0) /* -0 and +0 */
+        return 0;
+    if (rounding == LB_TOWARD_ZERO)
+        return b > 0 ? lb_key(b) : lb_key(a) + 1;
+    return midpoint(a, b, tie_goes_up(rounding == LB_HALF_AWAY ? LB_TIES_AWAY : ties, a, code_a, b, code_b));
+}
+
+/* Numbers from here on overflow: half a step beyond the largest value, its tie decided as if the next value existed with the next code. */
+static void limits(const struct lb_coder *c, uint32_t rounding, struct lb_intervals *w)
+{
+    const size_t n = c->n_sorted;
+    const int64_t infinite = lb_key(INFINITY);
+    w->over = infinite;
+    w->under = -infinite; /* -Inf is one below */
+    if (rounding == LB_TOWARD_ZERO || n < 2)
+        return;
+    const double top = c->sorted[n - 1], bottom = c->sorted[0];
+    const uint32_t ct = c->sorted_code[n - 1], cb = c->sorted_code[0];
+    const double above = top + (top - c->sorted[n - 2]), below = bottom - (c->sorted[1] - bottom);
+    const uint32_t ties = c->codec->ties;
+    if (isfinite(above))
+        w->over = meet(rounding, ties, top, ct, above, ct + 1);
+    if (isfinite(below) && bottom < 0)
+        w->under = meet(rounding, ties, below, cb + 1, bottom, cb);
+}
+
+static int derive_way(struct lb_coder *c, uint32_t rounding, struct lb_err *err)
+{
+    struct lb_intervals *w = &c->ways[rounding];
+    w->first = lb_alloc(c->n_sorted, sizeof *w->first, err);
+    w->code = lb_alloc(c->n_sorted, sizeof *w->code, err);
+    if (!w->first || !w->code)
+        return -1;
+    w->n = c->n_sorted;
+    for (size_t i = 0; i < w->n; i++) {
+        w->code[i] = c->sorted_code[i];
+        w->first[i] = i ? meet(rounding, c->codec->ties, c->sorted[i - 1], w->code[i - 1], c->sorted[i], w->code[i]) : INT64_MIN;
+    }
+    limits(c, rounding, w);
+    return 0;
+}
+
+/* A codec with its own encoder: the steps of the magnitudes, mirrored. */
+static int derive_steps(struct lb_coder *c, struct lb_err *err)
+{
+    const struct lb_codec *k = c->codec;
+    struct lb_step *s = lb_alloc(MAX_STEPS, sizeof *s, err);
+    if (!s)
+        return -1;
+    const size_t n = k->steps(k, s, MAX_STEPS);
+    int bad = n < 1 || n > MAX_STEPS || s[0].from != 0;
+    for (size_t i = 0; !bad && i < n; i++)
+        bad = (i && !(s[i].from > s[i - 1].from)) || (s[i].code | k->sign_bit) >= c->n_codes;
+    if (bad) {
+        lb_free(s);
+        return lb_fail(err, "codec %s: steps() must ascend from 0, at most %d of them, with codes below %u", k->base.name, MAX_STEPS, c->n_codes);
+    }
+    for (int way = 0; way < 3; way++) {
+        struct lb_intervals *w = &c->ways[way];
+        w->n = 2 * n;
+        w->first = lb_alloc(w->n, sizeof *w->first, err);
+        w->code = lb_alloc(w->n, sizeof *w->code, err);
+        if (!w->first || !w->code)
+            break;
+        for (size_t i = 0; i < n; i++) {
+            w->first[n + i] = lb_key(s[i].from);
+            w->code[n + i] = s[i].code;
+            w->first[n - 1 - i] = i + 1 < n ? lb_key(-s[i + 1].from) + 1 : INT64_MIN;
+            w->code[n - 1 - i] = s[i].code | k->sign_bit;
+        }
+        w->over = INT64_MAX;
+        w->under = INT64_MIN;
+    }
+    lb_free(s);
+    c->has_steps = 1;
+    return c->ways[2].code ? 0 : lb_fail(err, "out of memory");
+}
+
+int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct lb_err *err)
+{
+    *out = NULL;
+    struct lb_coder *c = lb_alloc(1, sizeof *c, err);
+    if (!c)
+        return -1;
+    c->codec = codec;
+    c->table = codec->bits <= 16;
+    int r = 0;
+    if (c->table) {
+        r = read_values(c, err) || sort_values(c, err);
+        if (!r && codec->steps)
+            r = derive_steps(c, err);
+        for (uint32_t way = 0; !r && !codec->steps && way < 3; way++)
+            r = derive_way(c, way, err);
+    }
+    if (r) {
+        lb_coder_destroy(c);
+        return -1;
+    }
+    *out = c;
+    return 0;
+}
+
+void lb_coder_destroy(struct lb_coder *c)
+{
+    if (!c)
+        return;
+    for (int i = 0; i < 3; i++) {
+        lb_free(c->ways[i].first);
+        lb_free(c->ways[i].code);
+    }
+    lb_free(c->values);
+    lb_free(c->values32);
+    lb_free(c->sorted);
+    lb_free(c->sorted_code);
+    lb_free(c);
+}
+
+const struct lb_codec *lb_coder_codec(const struct lb_coder *c)
+{
+    return c->codec;
+}
+
+const double *lb_coder_values(const struct lb_coder *c)
+{
+    return c->values;
+}
+
+int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct lb_err *err)
+{
+    const struct lb_codec *k = c->codec;
+    const int whole = k->kind == LB_SIGNED || k->kind == LB_UNSIGNED;
+    if (how->rounding > LB_STOCHASTIC)
+        return lb_fail(err, "codec %s: no such rounding", k->base.name);
+    if (how->overflow == LB_WRAP && !whole)
+        return lb_fail(err, "codec %s: overflow \"wrap\" is for integers", k->base.name);
+    if (how->overflow == LB_TO_INF && (c->table ? c->inf_code[0] < 0 : whole))
+        return lb_fail(err, "codec %s: overflow \"inf\", but it has no infinity", k->base.name);
+    if (how->overflow == LB_TO_NAN && (c->table ? !c->has_nan : whole))
+        return lb_fail(err, "codec %s: overflow \"nan\", but it has no NaN", k->base.name);
+    if (c->has_steps && (how->rounding != LB_NEAREST || how->overflow >= 0))
+        return lb_fail(err, "codec %s: it has an encoder of its own; rounding and overflow cannot be chosen", k->base.name);
+    return 0;
+}
+
+int lb_coder_bytes(const struct lb_coder *c, size_t n, size_t *bytes)
+{
+    size_t bits;
+    if (lb_mul(n, c->codec->bits, &bits))
+        return -1;
+    *bytes = bits / 8 + (bits % 8 != 0);
+    return 0;
+}
+
+/* Little-endian bytes of a number, whatever the machine. */
+static void hash_u64(struct lb_sha256 *h, uint64_t v)
+{
+    unsigned char b[8];
+    for (int i = 0; i < 8; i++)
+        b[i] = (unsigned char)(v >> (8 * i));
+    lb_sha256_add(h, b, sizeof b);
+}
+
+int lb_coder_sha256(const struct lb_coder *c, const char *plugin_sha256, char hex[65], struct lb_err *err)
+{
+    const struct lb_codec *k = c->codec;
+    struct lb_sha256 *h = lb_sha256_create(err);
+    if (!h)
+        return -1;
+    const uint32_t facts[] = {k->bits, k->unit_elems, k->unit_bytes, k->kind, k->overflow, c->table ? k->nan_code : 0};
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        hash_u64(h, facts[i]);
+    if (!c->table) {
+        lb_sha256_add(h, k->base.name, strlen(k->base.name) + 1);
+        lb_sha256_add(h, plugin_sha256, strlen(plugin_sha256));
+    }
+    for (uint32_t i = 0; c->table && i < c->n_codes; i++) {
+        const double v = c->values[i] == c->values[i] ? c->values[i] : (double)NAN;
+        hash_u64(h, (uint64_t)(v == v ? lb_key(v) : INT64_MAX));
+    }
+    const struct lb_intervals *w = &c->ways[LB_NEAREST];
+    for (size_t i = 0; i < w->n; i++) {
+        hash_u64(h, (uint64_t)w->first[i]);
+        hash_u64(h, w->code[i]);
+    }
+    lb_sha256_end(h, hex);
+    return 0;
+}

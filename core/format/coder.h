@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* coder.h - what the host derives from a codec: tables, decision boundaries, every rounding mode, packing, fast forms.
+ *
+ * For codecs of up to 16 bits a coder holds, for each way of encoding, a list of intervals of the real line with the code that each becomes.
+ * An interval begins at the smallest binary64 that belongs to it, so that binary32 and binary64 inputs are decided by the same comparison and
+ * nothing is rounded twice. */
+#ifndef LB_CODER_H
+#define LB_CODER_H
+
+#include "core/base/err.h"
+#include "core/plugin.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct lb_coder;
+
+/* How elements are encoded; zero is the codec's default way. */
+struct lb_encode {
+    uint32_t rounding; /* enum lb_rounding */
+    int overflow;      /* enum lb_overflow, or -1: the codec's default */
+    uint64_t seed;     /* stochastic: Philox key, */
+    uint32_t stream;   /* stream, */
+    uint64_t first;    /* and the index of the first element */
+};
+
+/* Derives everything from a codec (with parameters already taken, see lb_plugins_codec). The codec must outlive the coder. */
+int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct lb_err *err);
+void lb_coder_destroy(struct lb_coder *c);
+const struct lb_codec *lb_coder_codec(const struct lb_coder *c);
+
+/* Whether this way of encoding exists for the codec (overflow to Inf needs an Inf, wrap needs integers). */
+int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct lb_err *err);
+
+/* Bytes of n elements. */
+int lb_coder_bytes(const struct lb_coder *c, size_t n, size_t *bytes);
+
+/* n elements to and from packed codes (a little-endian bit stream that begins on a byte). `how` NULL: the default. Decoding to binary32 rounds the
+ * value once; a NaN is 0x7FC00000 (0x7FF8000000000000). encode needs lb_coder_bytes(n) bytes, whose padding bits become 0. */
+void lb_encode_f32(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, void *codes);
+void lb_encode_f64(const struct lb_coder *c, const struct lb_encode *how, const double *x, size_t n, void *codes);
+void lb_encode_int(const struct lb_coder *c, const struct lb_encode *how, const int64_t *x, int is_unsigned, size_t n, void *codes);
+void lb_decode_f32(const struct lb_coder *c, const void *codes, size_t n, float *x);
+void lb_decode_f64(const struct lb_coder *c, const void *codes, size_t n, double *x);
+/* Integer codecs (LB_SIGNED, LB_UNSIGNED) only: exact. */
+void lb_decode_int(const struct lb_coder *c, const void *codes, size_t n, int64_t *x);
+
+/* The same without the codec's fast forms: what `lowbit verify` and the tests compare them with. */
+void lb_encode_f32_derived(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, void *codes);
+void lb_decode_f32_derived(const struct lb_coder *c, const void *codes, size_t n, float *x);
+
+/* One code in a packed stream. */
+uint64_t lb_code_get(const void *codes, unsigned bits, size_t i);
+void lb_code_set(void *codes, unsigned bits, size_t i, uint64_t code);
+
+/* Up to 16 bits: the value of each code, 2^bits of them; NULL for a wider codec. */
+const double *lb_coder_values(const struct lb_coder *c);
+
+/* SHA-256 that identifies the format: of its name, layout, rules, values and intervals up to 16 bits; of name, layout and the file of its
+ * plugin (given by the caller) above. */
+int lb_coder_sha256(const struct lb_coder *c, const char *plugin_sha256, char hex[65], struct lb_err *err);
+
+#endif

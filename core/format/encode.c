@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/base/mem.h"
+#include "core/format/coder_impl.h"
+#include "kernels/canon.h"
+
+#include <math.h>
+
+enum { CHUNK = 512 }; /* elements converted at a time on the stack; a multiple of every unit_elems up to 16 bits (8 / gcd(bits, 8)) */
+
+uint64_t lb_code_get(const void *codes, unsigned bits, size_t i)
+{
+    const unsigned char *p = codes;
+    const size_t at = i * bits;
+    uint64_t v = 0;
+    for (unsigned got = 0; got < bits;) {
+        const unsigned shift = (unsigned)((at + got) % 8), take = 8 - shift < bits - got ? 8 - shift : bits - got;
+        v |= (uint64_t)((p[(at + got) / 8] >> shift) & ((1u << take) - 1)) << got;
+        got += take;
+    }
+    return v;
+}
+
+void lb_code_set(void *codes, unsigned bits, size_t i, uint64_t code)
+{
+    unsigned char *p = codes;
+    const size_t at = i * bits;
+    for (unsigned put = 0; put < bits;) {
+        const unsigned shift = (unsigned)((at + put) % 8), take = 8 - shift < bits - put ? 8 - shift : bits - put;
+        const unsigned mask = ((1u << take) - 1) << shift;
+        unsigned char *byte = &p[(at + put) / 8];
+        *byte = (unsigned char)((*byte & ~mask) | (((unsigned)(code >> put) << shift) & mask));
+        put += take;
+    }
+}
+
+/* The interval that holds `key`. */
+static size_t find(const struct lb_intervals *w, int64_t key)
+{
+    size_t low = 0, high = w->n;
+    while (high - low > 1) {
+        const size_t mid = low + (high - low) / 2;
+        if (w->first[mid] <= key)
+            low = mid;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* x rounded to a whole number. */
+static double to_whole(uint32_t rounding, double x, uint32_t random)
+{
+    const double down = floor(x), part = x - down;
+    switch (rounding) {
+    case LB_TOWARD_ZERO: return trunc(x);
+    case LB_HALF_AWAY: return round(x);
+    case LB_STOCHASTIC: return (double)random < part * 4294967296.0 ? down + 1 : down;
+    default: return part > 0.5 || (part == 0.5 && fmod(down, 2) != 0) ? down + 1 : down;
+    }
+}
+
+/* The low bits of a whole number of any size, in two's complement. */
+static uint64_t wrap(double whole, unsigned bits)
+{
+    if (!isfinite(whole))
+        return 0;
+    const uint64_t magnitude = (uint64_t)fmod(fabs(whole), 18446744073709551616.0);
+    const uint64_t v = whole < 0 ? 0 - magnitude : magnitude;
+    return bits == 64 ? v : v & ((UINT64_C(1) << bits) - 1);
+}
+
+static uint32_t too_large(const struct lb_coder *c, uint32_t overflow, int negative)
+{
+    if (overflow == LB_TO_INF && c->inf_code[negative] >= 0)
+        return (uint32_t)c->inf_code[negative];
+    if (overflow == LB_TO_NAN && c->has_nan)
+        return c->codec->nan_code;
+    return c->sorted_code[negative ? 0 : c->n_sorted - 1];
+}
+
+/* Up or down with probability in proportion to the distance; beyond the ends as to nearest. The word decides: up where word < 2^32 (x-lo)/(hi-lo). */
+static uint32_t encode_stochastic(const struct lb_coder *c, double x, uint32_t random)
+{
+    const struct lb_intervals *w = &c->ways[LB_NEAREST];
+    size_t i = find(w, lb_key(x));
+    if (i && x < c->sorted[i])
+        i--;
+    const double lo = c->sorted[i];
+    if (i + 1 == c->n_sorted || x <= lo || c->sorted[i + 1] == lo)
+        return w->code[find(w, lb_key(x))];
+    const double share = (x - lo) / (c->sorted[i + 1] - lo);
+    return c->sorted_code[(double)random < share * 4294967296.0 ? i + 1 : i];
+}
+
+/* One code, bits <= 16. */
+static uint32_t encode_one(const struct lb_coder *c, uint32_t rounding, uint32_t overflow, double x, uint32_t random)
+{
+    if (x != x)
+        return overflow == LB_WRAP ? 0 : c->codec->nan_code;
+    if (overflow == LB_WRAP)
+        return (uint32_t)wrap(to_whole(rounding, x, random), c->codec->bits);
+    const struct lb_intervals *w = &c->ways[rounding == LB_STOCHASTIC ? LB_NEAREST : rounding];
+    const int64_t key = lb_key(x);
+    if (key >= w->over || key < w->under)
+        return too_large(c, overflow, x < 0);
+    if (rounding == LB_STOCHASTIC && !c->has_steps)
+        return encode_stochastic(c, x, random);
+    return w->code[find(w, key)];
+}
+
+static void random_words(const struct lb_encode *how, size_t at, size_t n, uint32_t *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = canon_random64(how->seed, how->stream, how->first + at + i).w[0];
+}
+
+struct resolved {
+    uint32_t rounding, overflow;
+    int plain; /* the codec's default way, for which fast forms exist */
+};
+
+static struct resolved resolve(const struct lb_coder *c, const struct lb_encode *how)
+{
+    struct resolved r = {LB_NEAREST, c->codec->overflow, 1};
+    if (how) {
+        r.rounding = how->rounding;
+        if (how->overflow >= 0)
+            r.overflow = (uint32_t)how->overflow;
+        r.plain = r.rounding == LB_NEAREST && r.overflow == c->codec->overflow;
+    }
+    return r;
+}
+
+/* `n` <= CHUNK binary64 values to codes [at, at + n). */
+static void encode_chunk(const struct lb_coder *c, const struct lb_encode *how, struct resolved r, const double *x, size_t at, size_t n, void *codes)
+{
+    uint32_t random[CHUNK];
+    const int draw = r.rounding == LB_STOCHASTIC;
+    if (draw)
+        random_words(how, at, n, random);
+    if (!c->table) {
+        const struct lb_encoding e = {r.rounding, r.overflow, draw ? random : NULL};
+        c->codec->encode(c->codec, &e, x, n, (unsigned char *)codes + at * c->codec->unit_bytes);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        lb_code_set(codes, c->codec->bits, at + i, encode_one(c, r.rounding, r.overflow, x[i], draw ? random[i] : 0));
+}
+
+/* Padding bits behind the last code are zero. */
+static void clear_tail(const struct lb_coder *c, size_t n, void *codes)
+{
+    size_t bytes;
+    if (n && (n * c->codec->bits) % 8 && !lb_coder_bytes(c, n, &bytes))
+        ((unsigned char *)codes)[bytes - 1] = 0;
+}
+
+void lb_encode_f64(const struct lb_coder *c, const struct lb_encode *how, const double *x, size_t n, void *codes)
+{
+    const struct resolved r = resolve(c, how);
+    clear_tail(c, n, codes);
+    for (size_t at = 0; at < n; at += CHUNK)
+        encode_chunk(c, how, r, x + at, at, n - at < CHUNK ? n - at : CHUNK, codes);
+}
+
+static void encode_f32_from(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t start, size_t n, void *codes)
+{
+    const struct resolved r = resolve(c, how);
+    double wide[CHUNK];
+    for (size_t at = start; at < n;) {
+        const size_t count = n - at < CHUNK ? n - at : CHUNK;
+        for (size_t i = 0; i < count; i++)
+            wide[i] = (double)x[at + i];
+        encode_chunk(c, how, r, wide, at, count, codes);
+        at += count;
+    }
+}
+
+void lb_encode_f32_derived(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, void *codes)
+{
+    clear_tail(c, n, codes);
+    encode_f32_from(c, how, x, 0, n, codes);
+}
+
+void lb_encode_f32(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, void *codes)
+{
+    size_t done = 0;
+    if (c->codec->encode_f32 && resolve(c, how).plain) {
+        done = n - n % c->codec->unit_elems;
+        c->codec->encode_f32(c->codec, x, done, codes);
+    }
+    if (done == n)
+        return;
+    clear_tail(c, n, codes);
+    encode_f32_from(c, how, x, done, n, codes);
+}
+
+/* A 64-bit integer as binary64 rounded to odd: rounding that once more, to 51 bits or fewer, is the same as rounding the integer. */
+static double int_to_odd(int64_t x, int is_unsigned)
+{
+    const int negative = !is_unsigned && x < 0;
+    uint64_t m = negative ? 0 - (uint64_t)x : (uint64_t)x;
+    const int extra = m >> 53 ? 11 - __builtin_clzll(m) : 0;
+    if (extra > 0) {
+        const uint64_t lost = m & ((UINT64_C(1) << extra) - 1);
+        m = (m >> extra | (lost != 0)) << extra;
+    }
+    return negative ? -(double)m : (double)m;
+}
+
+void lb_encode_int(const struct lb_coder *c, const struct lb_encode *how, const int64_t *x, int is_unsigned, size_t n, void *codes)
+{
+    const struct resolved r = resolve(c, how);
+    clear_tail(c, n, codes);
+    for (size_t at = 0; at < n; at += CHUNK) {
+        const size_t count = n - at < CHUNK ? n - at : CHUNK;
+        if (!c->table) {
+            uint32_t random[CHUNK];
+            const int draw = r.rounding == LB_STOCHASTIC;
+            if (draw)
+                random_words(how, at, count, random);
+            const struct lb_encoding e = {r.rounding, r.overflow, draw ? random : NULL};
+            c->codec->encode_int(c->codec, &e, x + at, is_unsigned, count, (unsigned char *)codes + at * c->codec->unit_bytes);
+        } else if (r.overflow == LB_WRAP) {
+            for (size_t i = 0; i < count; i++)
+                lb_code_set(codes, c->codec->bits, at + i, (uint64_t)x[at + i]);
+        } else {
+            double wide[CHUNK];
+            for (size_t i = 0; i < count; i++)
+                wide[i] = int_to_odd(x[at + i], is_unsigned);
+            encode_chunk(c, how, r, wide, at, count, codes);
+        }
+    }
+}
+
+void lb_decode_f64(const struct lb_coder *c, const void *codes, size_t n, double *x)
+{
+    if (!c->table) {
+        c->codec->decode(c->codec, codes, n, x);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        x[i] = c->values[lb_code_get(codes, c->codec->bits, i)];
+}
+
+static void decode_f32_from(const struct lb_coder *c, const void *codes, size_t start, size_t n, float *x)
+{
+    if (c->table) {
+        for (size_t i = start; i < n; i++)
+            x[i] = c->values32[lb_code_get(codes, c->codec->bits, i)];
+        return;
+    }
+    double wide[CHUNK];
+    for (size_t at = start; at < n;) {
+        const size_t count = n - at < CHUNK ? n - at : CHUNK;
+        c->codec->decode(c->codec, (const unsigned char *)codes + at * c->codec->unit_bytes, count, wide);
+        for (size_t i = 0; i < count; i++)
+            x[at + i] = canon_nan((float)wide[i]);
+        at += count;
+    }
+}
+
+void lb_decode_f32_derived(const struct lb_coder *c, const void *codes, size_t n, float *x)
+{
+    decode_f32_from(c, codes, 0, n, x);
+}
+
+void lb_decode_f32(const struct lb_coder *c, const void *codes, size_t n, float *x)
+{
+    size_t done = 0;
+    if (c->codec->decode_f32) {
+        done = n - n % c->codec->unit_elems;
+        c->codec->decode_f32(c->codec, codes, done, x);
+    }
+    decode_f32_from(c, codes, done, n, x);
+}
+
+void lb_decode_int(const struct lb_coder *c, const void *codes, size_t n, int64_t *x)
+{
+    if (!c->table) {
+        c->codec->decode_int(c->codec, codes, n, x);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        x[i] = (int64_t)c->values[lb_code_get(codes, c->codec->bits, i)];
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* format.h - a format at work: a codec and a scaling, applied to whole tensors, in memory and in files.
+ *
+ * In a file tensor `w` holds the codes under the codec's tag (U8 bytes where it has none, or where its bits do not fill whole bytes), `w.scale` the
+ * scale, and __metadata__["lowbit:w"] the format and the shape as JSON. A codec with a tag and no scaling needs neither. */
+#ifndef LB_FORMAT_H
+#define LB_FORMAT_H
+
+#include "core/format/coder.h"
+#include "core/format/safetensors.h"
+#include "core/plugins.h"
+#include "core/run/config.h"
+
+struct lb_format {
+    const struct lb_format_config *config;
+    struct lb_codec *codec;
+    struct lb_coder *coder;
+    const struct lb_entry *entry; /* the plugin that the codec came from */
+    char sha256[65];              /* lb_coder_sha256 */
+};
+
+/* `config` must outlive the format. Refuses what the codec cannot do (rounding, overflow, a scale rule). */
+int lb_format_create(const struct lb_format_config *config, struct lb_format **out, struct lb_err *err);
+void lb_format_destroy(struct lb_format *f);
+
+/* What encoding did to the weights; counts add up over tensors. */
+struct lb_format_stats {
+    size_t weights;
+    size_t nan_codes, inf_codes; /* codes that mean NaN or Inf */
+    size_t zeroed;               /* weights that were not 0 and became 0 */
+    size_t clipped;              /* scaled weights beyond the codec's finite range */
+    double signal, noise;        /* sums of w^2 and (w - w')^2, in binary64 */
+    size_t bytes;                /* codes and scales */
+};
+
+/* Encodes x (elems of shape) into `out` under `name`. seed and stream: of stochastic rounding. */
+int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed, uint32_t stream,
+                     struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err);
+
+/* The two halves of it for codes that come from elsewhere: a zeroed tensor of the right dtype and size, and adding it with its metadata. */
+int lb_format_tensor(const struct lb_format *f, unsigned ndim, const size_t *shape, struct lb_tensor *t, struct lb_err *err);
+int lb_format_add(const struct lb_format *f, const char *name, struct lb_tensor *codes, unsigned ndim, const size_t *shape, struct lb_safetensors *out,
+                  struct lb_err *err);
+
+/* Decodes tensor `name` of a file, whatever its format, to binary32. `elems` must be its number of elements. */
+int lb_format_decode(const struct lb_safetensors *st, const char *name, float *x, size_t elems, struct lb_err *err);
+
+/* The shape of tensor `name` as it is meant: the metadata's where it has a format, else the tensor's own. */
+int lb_format_shape(const struct lb_safetensors *st, const char *name, unsigned *ndim, size_t shape[LB_MAX_DIMS], struct lb_err *err);
+
+/* The metadata that says in which format tensor `name` is, as JSON text; NULL for a plain tensor. */
+int lb_format_text(const struct lb_safetensors *st, const char *name, const char **text, struct lb_err *err);
+
+/* The codec of a plain tensor's dtype ("no codec reads C64"); both are freed by the caller. */
+int lb_format_coder(enum lb_dtype_id dtype, struct lb_codec **codec, struct lb_coder **coder, struct lb_err *err);
+
+#endif

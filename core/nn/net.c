@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* net.c - a model's buffers on a device, and the order of the ops: forward, loss, backward, update. */
+#include "core/base/mem.h"
+#include "core/nn/model.h"
+
+#include <string.h>
+
+struct lb_net {
+    const struct lb_model *m;
+    struct lb_dev *d;
+    size_t batch;
+    struct lb_buf input, labels, loss, grad[2]; /* grad: the gradient at a layer's output and at its input, in turn */
+    struct lb_buf *y;                           /* of each layer */
+    struct lb_buf *w, *g, *v;                   /* parameters, gradients, momenta */
+};
+
+static struct lb_ref ref(struct lb_buf *b)
+{
+    return (struct lb_ref){b, 0};
+}
+
+static uint32_t op_act(int activation)
+{
+    static const uint32_t act[] = {[LB_ACT_LINEAR] = LB_LINEAR, [LB_ACT_RELU] = LB_RELU, [LB_ACT_SCALED_RELU] = LB_SCALED_RELU,
+                                   [LB_ACT_SIGMOID] = LB_SIGMOID, [LB_ACT_TANH] = LB_TANH, [LB_ACT_SOFTMAX] = LB_LINEAR};
+    return act[activation];
+}
+
+static int create_buffers(struct lb_net *n, int train, struct lb_err *err)
+{
+    const struct lb_model *m = n->m;
+    size_t widest = 0;
+    if (lb_buf_create(n->d, n->batch * m->layers[0].in, &n->input, err))
+        return -1;
+    for (size_t i = 0; i < m->n_layers; i++) {
+        widest = m->layers[i].out > widest ? m->layers[i].out : widest;
+        if (lb_buf_create(n->d, n->batch * m->layers[i].out, &n->y[i], err))
+            return -1;
+    }
+    for (size_t i = 0; i < m->n_params; i++)
+        if (lb_buf_create(n->d, m->params[i].elems, &n->w[i], err) || (train && lb_buf_create(n->d, m->params[i].elems, &n->g[i], err)))
+            return -1;
+    if (!train)
+        return 0;
+    return lb_buf_create(n->d, n->batch, &n->labels, err) || lb_buf_create(n->d, n->batch, &n->loss, err) ||
+                   lb_buf_create(n->d, n->batch * widest, &n->grad[0], err) || lb_buf_create(n->d, n->batch * widest, &n->grad[1], err)
+               ? -1
+               : 0;
+}
+
+int lb_net_create(const struct lb_model *m, struct lb_dev *d, size_t batch, int train, struct lb_net **out, struct lb_err *err)
+{
+    *out = NULL;
+    size_t check;
+    for (size_t i = 0; i < m->n_layers; i++)
+        if (lb_mul(batch, m->layers[i].out, &check) || lb_mul(batch, m->layers[i].in, &check))
+            return lb_fail(err, "batch %zu: more than this machine can address", batch);
+    struct lb_net *n = lb_alloc(1, sizeof *n, err);
+    if (!n)
+        return -1;
+    n->m = m;
+    n->d = d;
+    n->batch = batch;
+    n->y = lb_alloc(m->n_layers, sizeof *n->y, err);
+    n->w = lb_alloc(m->n_params, sizeof *n->w, err);
+    n->g = lb_alloc(m->n_params, sizeof *n->g, err);
+    n->v = lb_alloc(m->n_params, sizeof *n->v, err);
+    if (!n->y || !n->w || !n->g || !n->v || create_buffers(n, train, err) || lb_net_upload(n, err)) {
+        lb_net_destroy(n);
+        return -1;
+    }
+    *out = n;
+    return 0;
+}
+
+void lb_net_destroy(struct lb_net *n)
+{
+    if (!n)
+        return;
+    for (size_t i = 0; n->y && i < n->m->n_layers; i++)
+        lb_buf_destroy(n->d, &n->y[i]);
+    for (size_t i = 0; n->w && n->g && n->v && i < n->m->n_params; i++) {
+        lb_buf_destroy(n->d, &n->w[i]);
+        lb_buf_destroy(n->d, &n->g[i]);
+        lb_buf_destroy(n->d, &n->v[i]);
+    }
+    lb_buf_destroy(n->d, &n->input);
+    lb_buf_destroy(n->d, &n->labels);
+    lb_buf_destroy(n->d, &n->loss);
+    lb_buf_destroy(n->d, &n->grad[0]);
+    lb_buf_destroy(n->d, &n->grad[1]);
+    lb_free(n->y);
+    lb_free(n->w);
+    lb_free(n->g);
+    lb_free(n->v);
+    lb_free(n);
+}
+
+int lb_net_upload(struct lb_net *n, struct lb_err *err)
+{
+    for (size_t i = 0; i < n->m->n_params; i++)
+        if (lb_buf_write(n->d, &n->w[i], 0, n->m->params[i].value, n->m->params[i].elems, err))
+            return -1;
+    return 0;
+}
+
+int lb_net_download(struct lb_net *n, struct lb_model *m, struct lb_err *err)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        if (lb_buf_read(n->d, &n->w[i], 0, m->params[i].value, m->params[i].elems, err))
+            return -1;
+    return 0;
+}
+
+static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
+{
+    const struct lb_layer *l = &n->m->layers[i];
+    struct lb_buf *x = i ? &n->y[i - 1] : &n->input;
+    const uint32_t act = op_act(l->act);
+    if (l->type == LB_DENSE) {
+        const struct lb_gemm op = {.a = ref(x), .b = ref(&n->w[l->weight]), .bias = ref(&n->w[l->bias]), .c = ref(&n->y[i]),
+                                   .m = batch, .n = l->out, .k = l->in, .trans_b = 1, .act = act, .alpha = l->alpha};
+        return LB_RUN(n->d, gemm, &op, err);
+    }
+    if (l->type == LB_CONV2D) {
+        struct lb_conv2d op = {.x = ref(x), .w = ref(&n->w[l->weight]), .bias = ref(&n->w[l->bias]), .y = ref(&n->y[i]), .s = l->conv,
+                               .act = act, .alpha = l->alpha};
+        op.s.n = batch;
+        return LB_RUN(n->d, conv2d, &op, err);
+    }
+    if (l->act == LB_ACT_SOFTMAX) {
+        const struct lb_softmax op = {.x = ref(x), .y = ref(&n->y[i]), .rows = batch, .cols = l->out};
+        return LB_RUN(n->d, softmax, &op, err);
+    }
+    const struct lb_act_op op = {.x = ref(x), .y = ref(&n->y[i]), .n = batch * l->out, .act = act, .alpha = l->alpha};
+    return LB_RUN(n->d, act, &op, err);
+}
+
+static int forward(struct lb_net *n, const float *x, size_t batch, struct lb_err *err)
+{
+    if (lb_buf_write(n->d, &n->input, 0, x, batch * n->m->layers[0].in, err))
+        return -1;
+    for (size_t i = 0; i < n->m->n_layers; i++)
+        if (forward_layer(n, i, batch, err))
+            return -1;
+    return 0;
+}
+
+int lb_net_infer(struct lb_net *n, const float *x, size_t count, float *y, float *logits, struct lb_err *err)
+{
+    const struct lb_model *m = n->m;
+    const size_t in = m->layers[0].in, out = m->classes, last = m->n_layers - 1;
+    struct lb_buf *raw = m->softmax_last ? (last ? &n->y[last - 1] : &n->input) : &n->y[last];
+    for (size_t at = 0; at < count; at += n->batch) {
+        const size_t batch = count - at < n->batch ? count - at : n->batch;
+        if (forward(n, x + at * in, batch, err) || lb_buf_read(n->d, &n->y[last], 0, y + at * out, batch * out, err) ||
+            (logits && lb_buf_read(n->d, raw, 0, logits + at * out, batch * out, err)))
+            return -1;
+    }
+    return 0;
+}
+
+/* The loss and the gradient at the end of layer *from (which may lie before a softmax). */
+static int loss_backward(struct lb_net *n, const struct lb_step_args *a, size_t batch, size_t *from, struct lb_err *err)
+{
+    const struct lb_model *m = n->m;
+    const size_t last = m->n_layers - 1;
+    struct lb_loss op = {.labels = ref(&n->labels), .loss = ref(&n->loss), .dx = ref(&n->grad[0]), .rows = batch, .cols = m->classes,
+                         .reduction = (uint32_t)a->reduction};
+    if (a->loss == LB_CROSS_ENTROPY) {
+        if (!m->logits)
+            return lb_fail(err, "train.loss: cross_entropy needs logits: the last activation must be softmax or linear");
+        *from = m->softmax_last ? last : last + 1;
+        op.x = ref(*from ? &n->y[*from - 1] : &n->input);
+        return LB_RUN(n->d, cross_entropy, &op, err);
+    }
+    *from = last + 1;
+    op.x = ref(&n->y[last]);
+    return LB_RUN(n->d, mse, &op, err);
+}
+
+/* grad[0] is the gradient at the layer's output; afterwards, where `need_dx`, that at its input. */
+static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx, struct lb_err *err)
+{
+    const struct lb_layer *l = &n->m->layers[i];
+    struct lb_buf *x = i ? &n->y[i - 1] : &n->input, *dy = &n->grad[0], *dx = &n->grad[1];
+    if (l->act == LB_ACT_SOFTMAX) {
+        const struct lb_softmax op = {.y = ref(&n->y[i]), .dy = ref(dy), .dx = ref(dx), .rows = batch, .cols = l->out};
+        if (LB_RUN(n->d, softmax_grad, &op, err))
+            return -1;
+    } else if (l->act != LB_ACT_LINEAR) {
+        const struct lb_act_op op = {.y = ref(&n->y[i]), .dy = ref(dy), .dx = ref(dy), .n = batch * l->out, .act = op_act(l->act), .alpha = l->alpha};
+        if (LB_RUN(n->d, act_grad, &op, err))
+            return -1;
+    }
+    if (l->type == LB_ACTIVATION) {
+        if (l->act == LB_ACT_SOFTMAX) {
+            const struct lb_buf swap = n->grad[0];
+            n->grad[0] = n->grad[1];
+            n->grad[1] = swap;
+        }
+        return 0;
+    }
+    const size_t positions = l->type == LB_CONV2D ? l->conv.oh * l->conv.ow : 1;
+    const struct lb_bias_grad db = {.dy = ref(dy), .db = ref(&n->g[l->bias]), .n = batch, .c = l->out / positions, .p = positions};
+    if (LB_RUN(n->d, bias_grad, &db, err))
+        return -1;
+    if (l->type == LB_DENSE) {
+        const struct lb_gemm dw = {.a = ref(dy), .b = ref(x), .c = ref(&n->g[l->weight]), .m = l->out, .n = l->in, .k = batch, .trans_a = 1};
+        const struct lb_gemm down = {.a = ref(dy), .b = ref(&n->w[l->weight]), .c = ref(dx), .m = batch, .n = l->in, .k = l->out};
+        if (LB_RUN(n->d, gemm, &dw, err) || (need_dx && LB_RUN(n->d, gemm, &down, err)))
+            return -1;
+    } else {
+        struct lb_conv2d_grad op = {.x = ref(x), .w = ref(&n->w[l->weight]), .dy = ref(dy), .out = ref(&n->g[l->weight]), .s = l->conv};
+        op.s.n = batch;
+        if (LB_RUN(n->d, conv2d_dw, &op, err))
+            return -1;
+        op.out = ref(dx);
+        if (need_dx && LB_RUN(n->d, conv2d_dx, &op, err))
+            return -1;
+    }
+    const struct lb_buf swap = n->grad[0];
+    n->grad[0] = n->grad[1];
+    n->grad[1] = swap;
+    return 0;
+}
+
+static int update(struct lb_net *n, const struct lb_step_args *a, struct lb_err *err)
+{
+    for (size_t i = 0; i < n->m->n_params; i++) {
+        const size_t elems = n->m->params[i].elems;
+        if (a->momentum != 0 && !n->v[i].ptr && lb_buf_create(n->d, elems, &n->v[i], err))
+            return -1;
+        const struct lb_sgd op = {.w = ref(&n->w[i]), .g = ref(&n->g[i]), .v = n->v[i].ptr ? ref(&n->v[i]) : (struct lb_ref){0},
+                                  .n = elems, .lr = a->lr, .momentum = a->momentum, .decay = a->decay};
+        if (LB_RUN(n->d, sgd, &op, err))
+            return -1;
+    }
+    return 0;
+}
+
+int lb_net_step(struct lb_net *n, const struct lb_step_args *a, const float *x, const int32_t *labels, size_t batch, float *loss, struct lb_err *err)
+{
+    size_t from = 0;
+    if (forward(n, x, batch, err) || lb_buf_write(n->d, &n->labels, 0, labels, batch, err) || loss_backward(n, a, batch, &from, err))
+        return -1;
+    size_t first = 0; /* the first layer with weights: nothing before it needs a gradient */
+    while (first < n->m->n_layers && n->m->layers[first].weight < 0)
+        first++;
+    for (size_t i = from; i-- > first;)
+        if (backward_layer(n, i, batch, i > first, err))
+            return -1;
+    return update(n, a, err) || (loss && lb_buf_read(n->d, &n->loss, 0, loss, batch, err)) ? -1 : 0;
+}
+
+int lb_net_gradient(struct lb_net *n, size_t i, float *out, struct lb_err *err)
+{
+    return lb_buf_read(n->d, &n->g[i], 0, out, n->m->params[i].elems, err);
+}

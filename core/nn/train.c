@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/nn/train.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "kernels/canon.h"
+
+#include <string.h>
+
+enum { STREAM_SHUFFLE = 1 };
+
+void lb_shuffle(uint64_t seed, uint64_t epoch, size_t n, uint32_t *order)
+{
+    for (size_t i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    for (size_t i = n; i-- > 1;) {
+        const canon_words r = canon_random64(seed, STREAM_SHUFFLE, epoch << 32 | i);
+        const size_t j = (size_t)((uint64_t)r.w[0] * (i + 1) >> 32);
+        const uint32_t t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+}
+
+/* What an epoch needs; the arrays are one allocation each and live as long as the training. */
+struct run {
+    struct lb_net *net;
+    const struct lb_train_config *c;
+    const struct lb_samples *s;
+    size_t in, batch;
+    uint32_t *order;
+    float *x, *loss;
+    int32_t *y;
+    const char *label;
+    double started;
+};
+
+static void progress(const struct run *r, size_t epoch, size_t at, double loss)
+{
+    const size_t per_epoch = (r->s->n + r->batch - 1) / r->batch, total = per_epoch * (size_t)r->c->epochs;
+    const size_t done = epoch * per_epoch + at / r->batch;
+    const double seconds = lb_seconds() - r->started;
+    const double rate = seconds > 0 ? (double)(epoch * r->s->n + at) / seconds : 0;
+    const double left = done ? seconds / (double)done * (double)(total - done) : 0;
+    lb_progress("%s: epoch %zu/%lld, batch %zu/%zu, %.0f samples/s, loss %.4f, %.0f s left", r->label, epoch + 1, (long long)r->c->epochs,
+                at / r->batch, per_epoch, rate, loss, left);
+}
+
+static int epoch(const struct run *r, size_t e, float lr, double *mean, struct lb_err *err)
+{
+    const struct lb_step_args args = {r->c->loss, r->c->reduction, lr, (float)r->c->momentum, (float)r->c->decay};
+    double sum = 0;
+    for (size_t at = 0; at < r->s->n; at += r->batch) {
+        const size_t n = r->s->n - at < r->batch ? r->s->n - at : r->batch;
+        for (size_t i = 0; i < n; i++) {
+            memcpy(r->x + i * r->in, r->s->x + r->order[at + i] * r->in, r->in * sizeof *r->x);
+            r->y[i] = r->s->y[r->order[at + i]];
+        }
+        if (lb_net_step(r->net, &args, r->x, r->y, n, r->loss, err))
+            return -1;
+        for (size_t i = 0; i < n; i++)
+            sum += (double)r->loss[i];
+        progress(r, e, at + n, sum / (double)(at + n));
+    }
+    *mean = sum / (double)r->s->n;
+    return 0;
+}
+
+static int epochs(struct run *r, uint64_t seed, struct lb_train_result *out, struct lb_err *err)
+{
+    float lr = (float)r->c->lr;
+    for (size_t i = 0; i < r->s->n; i++)
+        r->order[i] = (uint32_t)i;
+    for (size_t e = 0; e < (size_t)r->c->epochs; e++) {
+        if (r->c->shuffle == LB_SHUFFLE_EPOCH || (r->c->shuffle == LB_SHUFFLE_ONCE && e == 0))
+            lb_shuffle(seed, e, r->s->n, r->order);
+        if (epoch(r, e, lr, &out->loss, err))
+            return -1;
+        lr *= (float)r->c->lr_decay;
+    }
+    return 0;
+}
+
+int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *config, const struct lb_samples *s, uint64_t seed, const char *label,
+             struct lb_train_result *out, struct lb_err *err)
+{
+    *out = (struct lb_train_result){0};
+    lb_model_init(m, seed);
+    if (s->n == 0 || s->n > UINT32_MAX)
+        return lb_fail(err, "%zu training samples: expected 1 to 2^32 - 1", s->n);
+    const size_t batch = (size_t)config->batch < s->n ? (size_t)config->batch : s->n;
+    struct run r = {.c = config, .s = s, .in = m->layers[0].in, .batch = batch, .label = label, .started = lb_seconds()};
+    r.order = lb_alloc(s->n, sizeof *r.order, err);
+    r.x = lb_alloc(batch * r.in, sizeof *r.x, err);
+    r.y = lb_alloc(batch, sizeof *r.y, err);
+    r.loss = lb_alloc(batch, sizeof *r.loss, err);
+    int result = r.order && r.x && r.y && r.loss ? lb_net_create(m, d, batch, 1, &r.net, err) : -1;
+    if (!result)
+        result = epochs(&r, seed, out, err) || lb_net_download(r.net, m, err) ? -1 : 0;
+    lb_progress_end();
+    out->seconds = lb_seconds() - r.started;
+    out->samples_per_s = out->seconds > 0 ? (double)config->epochs * (double)s->n / out->seconds : 0;
+    lb_net_destroy(r.net);
+    lb_free(r.order);
+    lb_free(r.x);
+    lb_free(r.y);
+    lb_free(r.loss);
+    return result;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/* plugin.h - everything a lowbit plugin knows of its host. A plugin includes this header and nothing else of lowbit's core.
+ *
+ * A plugin is a shared object that exports one constant symbol, `lb_plugins`: a NULL-ended list of pointers to `struct lb_plugin`, each the
+ * first member of a `struct lb_codec` (a number format) or a `struct lb_backend` (a machine that computes). docs/plugins.md is the
+ * tutorial; plugins/skeleton_codec.c and plugins/skeleton_backend.c explain every hook by example; `lowbit verify` checks the result. */
+#ifndef LB_PLUGIN_H
+#define LB_PLUGIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LB_ABI 1u
+#define LB_EXPORT __attribute__((visibility("default")))
+
+enum lb_plugin_kind { LB_CODEC = 1, LB_BACKEND = 2 };
+
+/* First member of every plugin struct; its layout never changes, whatever the ABI. */
+struct lb_plugin {
+    uint32_t abi;     /* LB_ABI: must be equal to the host's */
+    uint32_t kind;    /* LB_CODEC or LB_BACKEND */
+    uint32_t size;    /* sizeof the enclosing struct; hooks beyond it read as NULL */
+    const char *name; /* the key that configs use: letters, digits, '_', '.', '-' */
+    const char *help; /* one line for `lowbit list` */
+};
+
+/* ---- Codecs ---------------------------------------------------------------------------------------------------------------------- */
+
+enum lb_codec_kind { LB_FLOAT = 1, LB_SIGNED, LB_UNSIGNED, LB_CODEBOOK };
+
+/* Which neighbour a value exactly between two neighbours becomes, when rounding to nearest. */
+enum lb_ties { LB_TIES_EVEN, /* the even code (IEEE 754) */ LB_TIES_AWAY, /* the larger magnitude */ LB_TIES_ZERO /* the smaller */ };
+
+/* How a value becomes a code. LB_NEAREST breaks ties by the codec's rule, LB_HALF_AWAY always away from zero. */
+enum lb_rounding { LB_NEAREST, LB_TOWARD_ZERO, LB_HALF_AWAY, LB_STOCHASTIC };
+
+/* What a finite value too large for the codec becomes, and what an infinity becomes. LB_TO_INF and LB_TO_NAN need such a code. LB_WRAP is
+ * for integers: the low bits of the rounded value in two's complement; infinities and NaN become zero. */
+enum lb_overflow { LB_SATURATE, LB_TO_INF, LB_TO_NAN, LB_WRAP };
+
+/* One step of an encoder that is not round-to-nearest: magnitudes >= `from`, up to the next step's, become `code`. */
+struct lb_step {
+    double from;
+    uint32_t code;
+};
+
+/* One parameter of a codec, as the config gave it: "codec": {"name": "POSIT", "n": 8} hands over {"n", 8, NULL}. */
+struct lb_param {
+    const char *name;
+    double number;    /* valid where text is NULL */
+    const char *text; /* NULL for a number */
+};
+
+/* How a whole array is encoded. */
+struct lb_encoding {
+    uint32_t rounding;      /* enum lb_rounding */
+    uint32_t overflow;      /* enum lb_overflow */
+    const uint32_t *random; /* LB_STOCHASTIC: one word an element; otherwise NULL */
+};
+
+/* A number format.
+ *
+ * Up to 16 bits a codec is data and one function, code -> value. From `value` the host derives everything else once, for every backend: the
+ * sorted values, the decision boundaries with the side each tie takes, all rounding modes, overflow, packing, lookup tables, and the
+ * SHA-256 of the format. Values must be exact in binary64; +Inf, -Inf and NaN are legal.
+ *
+ * A wider codec (`bits` 17..64, whole bytes) gives `encode` and `decode` instead. They work on binary64 so that nothing is rounded twice;
+ * `encode_int` / `decode_int` are the way of 64-bit integers, which binary64 does not hold. */
+struct lb_codec {
+    struct lb_plugin base;
+    const char *tag;     /* safetensors dtype of the codes, or NULL: stored as U8 with the format in the metadata */
+    const char *aliases; /* other names, separated by blanks, or NULL */
+    uint32_t bits;       /* of one code */
+    uint32_t unit_elems; /* elements and bytes of the smallest unit that fills whole bytes: F4 2/1, F6 4/3, F16 1/2 */
+    uint32_t unit_bytes;
+    uint32_t kind;     /* enum lb_codec_kind */
+    uint32_t ties;     /* enum lb_ties */
+    uint32_t overflow; /* enum lb_overflow: the default */
+    uint32_t nan_code; /* bits <= 16: the code that a NaN becomes (0 where the format has no NaN) */
+
+    /* Required up to 16 bits: the value of `code` (< 2^bits). */
+    double (*value)(const struct lb_codec *c, uint32_t code);
+
+    /* Optional up to 16 bits: an encoder that is not round-to-nearest, as data. Writes at most `cap` steps, ascending `from`, the first at 0,
+     * and returns how many there are. Infinity counts as a magnitude; a negative value becomes the step's code | sign_bit. With steps the
+     * rounding mode and `overflow` are without effect, and NaN still becomes nan_code. */
+    size_t (*steps)(const struct lb_codec *c, struct lb_step *out, size_t cap);
+    uint32_t sign_bit;
+
+    /* Required above 16 bits: n elements. Codes are little-endian, `unit_bytes` each. */
+    void (*encode)(const struct lb_codec *c, const struct lb_encoding *how, const double *x, size_t n, void *codes);
+    void (*decode)(const struct lb_codec *c, const void *codes, size_t n, double *x);
+    /* Required above 16 bits: encode from integers (two's complement, or unsigned where `is_unsigned`), rounding once. */
+    void (*encode_int)(const struct lb_codec *c, const struct lb_encoding *how, const int64_t *x, int is_unsigned, size_t n, void *codes);
+    /* Required of integer codecs above 16 bits: exact. An unsigned codec writes the bits of a uint64_t. */
+    void (*decode_int)(const struct lb_codec *c, const void *codes, size_t n, int64_t *x);
+
+    /* Optional: parameters. The host copies the struct, allocates `state_size` zeroed bytes at `state` and calls `init`, which returns 0, or -1
+     * with the reason in `why`. Without `init`, a parameter in a config is an error. */
+    size_t state_size;
+    void *state;
+    int (*init)(struct lb_codec *self, const struct lb_param *params, size_t n, char *why, size_t why_size);
+
+    /* Optional: fast forms on binary32 for LB_NEAREST and the default overflow, bit-equal to the derived ones (`lowbit verify` checks). `n` is a
+     * multiple of unit_elems; a decoded NaN is 0x7FC00000. */
+    void (*encode_f32)(const struct lb_codec *c, const float *x, size_t n, void *codes);
+    void (*decode_f32)(const struct lb_codec *c, const void *codes, size_t n, float *x);
+
+    /* Optional: GLSL text defining `float lb_value(uint code)`, for backends that would rather compute than look up. */
+    const char *glsl;
+};
+
+/* ---- Backends -------------------------------------------------------------------------------------------------------------------- */
+
+enum lb_log_level { LB_LOG_ERROR, LB_LOG_WARN, LB_LOG_INFO, LB_LOG_DEBUG };
+
+/* CPU features, the bits of --cpumask. */
+enum lb_cpu { LB_CPU_AVX2 = 1, /* with FMA and F16C: x86-64-v3 */ LB_CPU_AVX512 = 2, /* F, BW, DQ, VL, CD: x86-64-v4 */ LB_CPU_VNNI = 4, LB_CPU_VBMI = 8 };
+
+/* What the host offers a backend. Valid from probe to close. */
+struct lb_host {
+    uint32_t abi, size;
+    uint32_t threads;   /* threads the backend may use, >= 1 */
+    uint32_t cpu;       /* enum lb_cpu of this machine, masked by --cpumask */
+    const char *device; /* --device: name or index, or NULL */
+    void (*log)(const struct lb_host *h, int level, const char *text);
+    void *(*alloc)(const struct lb_host *h, size_t bytes); /* 64-byte aligned and counted, or NULL */
+    void (*free)(const struct lb_host *h, void *p);
+    /* Calls fn(arg, 0) .. fn(arg, n - 1), spread over `threads` threads; returns when all are done. Not to be nested. */
+    void (*parallel)(const struct lb_host *h, size_t n, void (*fn)(void *arg, size_t i), void *arg);
+};
+
+/* Device memory. A backend without buffer hooks works on host memory: the host fills in ptr (64-byte aligned). */
+struct lb_buf {
+    void *ptr;
+    size_t bytes;
+};
+
+/* A place in a buffer, counted in elements of 4 bytes. buf == NULL: absent. */
+struct lb_ref {
+    struct lb_buf *buf;
+    size_t at;
+};
+
+static inline float *lb_f32(struct lb_ref r)
+{
+    return r.buf ? (float *)r.buf->ptr + r.at : NULL;
+}
+
+static inline int32_t *lb_i32(struct lb_ref r)
+{
+    return r.buf ? (int32_t *)r.buf->ptr + r.at : NULL;
+}
+
+/* Activations; alpha is the factor of LB_SCALED_RELU. Derivatives are functions of the output y. Formulas: docs/arithmetic.md. */
+enum lb_act { LB_LINEAR, LB_RELU, LB_SCALED_RELU, LB_SIGMOID, LB_TANH };
+
+/* The op table. All values are binary32, row-major; labels are int32. Every op returns 0, or -1 after a log message. docs/arithmetic.md gives
+ * each formula; an `exact` backend gives its bits. Outputs do not overlap inputs unless an op says so. */
+
+/* c (m, n) = act(op(a) (m, k) . op(b) (k, n) + bias (n)); op(x) is x, or its transpose where trans_x: a is then (k, m), b (n, k). */
+struct lb_gemm {
+    struct lb_ref a, b, bias, c; /* bias may be absent */
+    size_t m, n, k;
+    int trans_a, trans_b;
+    uint32_t act;
+    float alpha;
+};
+
+/* Shapes of a convolution: x (n, c, h, w), w (o, c, kh, kw), y (n, o, oh, ow); oh = (h + 2 pad - kh) / stride + 1. */
+struct lb_conv {
+    size_t n, c, h, w, o, kh, kw, stride, pad, oh, ow;
+};
+
+struct lb_conv2d { /* y = act(conv(x, w) + bias (o)) */
+    struct lb_ref x, w, bias, y;
+    struct lb_conv s;
+    uint32_t act;
+    float alpha;
+};
+
+struct lb_conv2d_grad { /* conv2d_dx: dx from dy and w.  conv2d_dw: dw from dy and x. */
+    struct lb_ref x, w, dy, out;
+    struct lb_conv s;
+};
+
+struct lb_bias_grad { /* db (c) = sum over n, p of dy (n, c, p); k = (n, p) */
+    struct lb_ref dy, db;
+    size_t n, c, p;
+};
+
+struct lb_act_op { /* act: y = f(x).  act_grad: dx = dy f'(y), in place (x and dx may be dy). */
+    struct lb_ref x, y, dy, dx;
+    size_t n;
+    uint32_t act;
+    float alpha;
+};
+
+struct lb_softmax { /* softmax: y = softmax(x) by rows.  softmax_grad: dx = y (dy - sum(dy y)). */
+    struct lb_ref x, y, dy, dx;
+    size_t rows, cols;
+};
+
+struct lb_loss { /* loss (rows): each row's loss; dx: the gradient of their mean.  cross_entropy: x = logits.  mse: x = outputs, one-hot target. */
+    struct lb_ref x, labels, loss, dx;
+    size_t rows, cols;
+    uint32_t reduction; /* enum lb_reduction */
+};
+
+/* mse only: what the gradient is divided by. MEAN: rows * cols, times 2 (the derivative of the mean square).  HALF: rows (the derivative of half
+ * the sum of squares, as much older code has it). cross_entropy divides by rows in both. */
+enum lb_reduction { LB_MEAN, LB_HALF };
+
+struct lb_sgd { /* v = momentum v + (g + decay w); w = w - lr v.  v may be absent where momentum is 0. */
+    struct lb_ref w, g, v;
+    size_t n;
+    float lr, momentum, decay;
+};
+
+/* What a device says of itself; strings are valid until close. */
+struct lb_device_info {
+    const char *device, *isa;
+    uint32_t threads;
+};
+
+/* A machine that computes. A NULL op is reported as unsupported; nothing is silently computed elsewhere. Ops run in the order of the calls; results
+ * are visible after `sync` (or a read). */
+struct lb_backend {
+    struct lb_plugin base;
+    uint32_t exact; /* 1: gives the bits of docs/arithmetic.md; believed once `lowbit verify` has passed */
+
+    /* Required. Returns 1 where this machine can run the backend; 0 with the reason in `why`: its trials are skipped, never failed. */
+    int (*probe)(const struct lb_host *h, char *why, size_t why_size);
+    /* Required. Returns the backend's own state, or NULL with the reason in `why`. */
+    void *(*open)(const struct lb_host *h, char *why, size_t why_size);
+    void (*close)(void *dev);
+    void (*info)(void *dev, struct lb_device_info *out);
+
+    /* Optional, all or none: memory of the backend's own. `bytes` is filled in by the host. 0 or -1. */
+    int (*buf_create)(void *dev, struct lb_buf *b);
+    void (*buf_destroy)(void *dev, struct lb_buf *b);
+    int (*buf_write)(void *dev, struct lb_buf *b, size_t offset, const void *data, size_t bytes);
+    int (*buf_read)(void *dev, const struct lb_buf *b, size_t offset, void *data, size_t bytes);
+    int (*sync)(void *dev); /* optional */
+
+    /* The op table. */
+    int (*gemm)(void *dev, const struct lb_gemm *op);
+    int (*conv2d)(void *dev, const struct lb_conv2d *op);
+    int (*conv2d_dx)(void *dev, const struct lb_conv2d_grad *op);
+    int (*conv2d_dw)(void *dev, const struct lb_conv2d_grad *op);
+    int (*bias_grad)(void *dev, const struct lb_bias_grad *op);
+    int (*act)(void *dev, const struct lb_act_op *op);
+    int (*act_grad)(void *dev, const struct lb_act_op *op);
+    int (*softmax)(void *dev, const struct lb_softmax *op);
+    int (*softmax_grad)(void *dev, const struct lb_softmax *op);
+    int (*cross_entropy)(void *dev, const struct lb_loss *op);
+    int (*mse)(void *dev, const struct lb_loss *op);
+    int (*sgd)(void *dev, const struct lb_sgd *op);
+};
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/plugins_file.h"
+#include "core/base/io.h"
+#include "core/base/mem.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+enum { MACHINE = EM_X86_64 };
+#elif defined(__aarch64__)
+enum { MACHINE = EM_AARCH64 };
+#else
+enum { MACHINE = EM_NONE }; /* left to the loader */
+#endif
+
+static int inside(uint64_t offset, uint64_t length, uint64_t size)
+{
+    return offset <= size && length <= size - offset;
+}
+
+static int check_segments(const unsigned char *data, size_t size, const ElfW(Ehdr) * h, struct lb_err *err)
+{
+    if (h->e_phentsize != sizeof(ElfW(Phdr)) || !inside(h->e_phoff, (uint64_t)h->e_phnum * sizeof(ElfW(Phdr)), size))
+        return lb_fail(err, "damaged: its %u program headers are not in its %zu bytes", (unsigned)h->e_phnum, size);
+    if (h->e_shoff && !inside(h->e_shoff, (uint64_t)h->e_shnum * h->e_shentsize, size))
+        return lb_fail(err, "cut short: %zu bytes, but its headers promise %llu", size,
+                       (unsigned long long)h->e_shoff + (unsigned long long)h->e_shnum * h->e_shentsize);
+    for (unsigned i = 0; i < h->e_phnum; i++) {
+        ElfW(Phdr) p;
+        memcpy(&p, data + h->e_phoff + i * sizeof p, sizeof p);
+        if ((p.p_type == PT_LOAD || p.p_type == PT_DYNAMIC) && !inside(p.p_offset, p.p_filesz, size))
+            return lb_fail(err, "cut short: %zu bytes, but segment %u ends at %llu", size, i,
+                           (unsigned long long)p.p_offset + (unsigned long long)p.p_filesz);
+    }
+    return 0;
+}
+
+static int check_file(const unsigned char *data, size_t size, struct lb_err *err)
+{
+    ElfW(Ehdr) h;
+    if (size < SELFMAG || memcmp(data, ELFMAG, SELFMAG) != 0)
+        return lb_fail(err, "not an ELF file: a shared object is wanted");
+    if (size < sizeof h)
+        return lb_fail(err, "cut short: %zu bytes, an ELF header alone has %zu", size, sizeof h);
+    memcpy(&h, data, sizeof h);
+    if (h.e_ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32))
+        return lb_fail(err, "ELF class %u, this lowbit wants %u", h.e_ident[EI_CLASS], sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32);
+    if (MACHINE != EM_NONE && h.e_machine != MACHINE)
+        return lb_fail(err, "built for machine %u, this lowbit wants %u", (unsigned)h.e_machine, (unsigned)MACHINE);
+    if (h.e_type != ET_DYN)
+        return lb_fail(err, "ELF type %u, a shared object (%u) is wanted: gcc -shared -fPIC", (unsigned)h.e_type, (unsigned)ET_DYN);
+    return check_segments(data, size, &h, err);
+}
+
+const struct lb_plugin *const *lb_plugins_list(void *so, size_t *n, struct lb_err *why)
+{
+    const struct lb_plugin *const *list = dlsym(so, "lb_plugins");
+    Dl_info info;
+    void *extra = NULL;
+    *n = 0;
+    if (!list || !dladdr1((const void *)list, &info, &extra, RTLD_DL_SYMENT) || !extra) {
+        lb_fail(why, "no symbol `lb_plugins`: LB_EXPORT const struct lb_plugin *const lb_plugins[] = {..., NULL} is wanted");
+        return NULL;
+    }
+    const ElfW(Sym) *symbol = extra;
+    const size_t room = symbol->st_size / sizeof *list;
+    if ((symbol->st_info & 15) != STT_OBJECT || !room) {
+        lb_fail(why, "`lb_plugins` is not a list of pointers");
+        return NULL;
+    }
+    while (*n < room && list[*n])
+        ++*n;
+    if (*n == room)
+        lb_fail(why, "`lb_plugins` has no NULL at its end");
+    else if (!*n)
+        lb_fail(why, "`lb_plugins` is empty");
+    return why->set ? NULL : list;
+}
+
+/* The loader's words, less the file's own name; *missing where it is a library that the file needs which could not be opened. */
+static void loader_reason(const char *text, const char *path, int *missing, struct lb_err *why)
+{
+    const size_t n = strlen(path);
+    const int own = !strncmp(text, path, n) && !strncmp(text + n, ": ", 2);
+    *missing = !own && strstr(text, ": cannot open shared object file") != NULL;
+    lb_fail(why, "%s%.900s", *missing ? "a library that it needs is not on this machine: " : "", own ? text + n + 2 : text);
+}
+
+void *lb_plugins_open(const char *file, char sha256[65], int *missing, struct lb_err *why)
+{
+    struct lb_map m;
+    struct lb_text path = {0};
+    void *so = NULL;
+    *missing = 0;
+    lb_text_add(&path, "%s%s", strchr(file, '/') ? "" : "./", file); /* without a slash the loader would look in its own folders */
+    if (lb_text_end(&path, why))
+        return NULL;
+    if (lb_map_open(path.s, &m, why)) {
+        const size_t n = strlen(path.s) + 2;
+        if (strlen(why->text) > n)
+            memmove(why->text, why->text + n, strlen(why->text + n) + 1); /* "file: " */
+        goto out;
+    }
+    int bad = lb_sha256(m.data, m.size, sha256, why) || check_file(m.data, m.size, why);
+    lb_map_close(&m);
+    if (bad)
+        goto out;
+    so = dlopen(path.s, RTLD_NOW | RTLD_LOCAL);
+    const char *said = so ? NULL : dlerror();
+    if (!so)
+        loader_reason(said ? said : "the loader does not say why", path.s, missing, why);
+out:
+    lb_text_free(&path);
+    return so;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* plugins_file.h - a shared object as a file: whether it is a whole one, its hash, and the list that it exports. */
+#ifndef LB_PLUGINS_FILE_H
+#define LB_PLUGINS_FILE_H
+
+#include "core/base/err.h"
+#include "core/plugin.h"
+#include <stddef.h>
+
+/* Hashes, checks and maps the file. The loader maps what the headers promise and dies of a file that is shorter, so they are read first. NULL with
+ * the reason in `why`, without the file's name; *missing is 1 where it is only a library that the file needs which is not on this machine. */
+void *lb_plugins_open(const char *file, char sha256[65], int *missing, struct lb_err *why);
+
+/* The list `lb_plugins` and how many there are before the NULL at its end, or NULL with the reason. */
+const struct lb_plugin *const *lb_plugins_list(void *so, size_t *n, struct lb_err *why);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* child.h - work in a process of its own: whatever a plugin does there, the parent goes on and knows what happened. */
+#ifndef LB_CHILD_H
+#define LB_CHILD_H
+
+#include "core/base/err.h"
+#include <jansson.h>
+#include <sys/types.h>
+
+enum lb_status { LB_OK, LB_SKIPPED, LB_UNSUPPORTED, LB_FAILED, LB_CRASHED, LB_TIMEOUT, LB_OOM };
+
+const char *lb_status_name(enum lb_status s);
+
+/* The work: fills `reply` (an object), or fails. An error that begins "unsupported" becomes LB_UNSUPPORTED. Runs in the child. */
+typedef int lb_work(void *arg, json_t *reply, struct lb_err *err);
+
+struct lb_child {
+    pid_t pid; /* 0: not running */
+    int fd;
+    double deadline;
+    char *text; /* the reply so far */
+    size_t n, cap;
+    int timed_out;
+};
+
+struct lb_outcome {
+    enum lb_status status;
+    char why[1024]; /* where not ok: the message, the signal, or the limit */
+    json_t *reply;  /* LB_OK only; the caller's */
+};
+
+/* Starts the work in a forked child that dies with its parent. */
+int lb_child_start(struct lb_child *c, lb_work *work, void *arg, double timeout_s, struct lb_err *err);
+
+/* Waits until at least one of n children (pid != 0) has ended, and returns its index with its outcome; its pid is then 0. -1 where none runs. */
+long lb_child_wait(struct lb_child *c, size_t n, struct lb_outcome *out);
+
+/* Start and wait. */
+void lb_child_run(lb_work *work, void *arg, double timeout_s, struct lb_outcome *out);
+
+/* Kills all that still run. */
+void lb_child_kill(struct lb_child *c, size_t n);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/run/config_tables.h"
+#include "core/base/io.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_FILE = 64 << 20 };
+
+/* What is at hand while a config is read. */
+struct reading {
+    struct lb_source from;
+    json_t *root;
+    struct lb_formats_file known;
+    struct lb_experiment *e;
+    struct lb_err *err;
+};
+
+static const json_t *model_json(const json_t *root, size_t i)
+{
+    const json_t *one = json_object_get(root, "model");
+    return one ? one : json_array_get(json_object_get(root, "models"), i);
+}
+
+static void model_path(const struct reading *r, size_t i, const char *tail, char *buf, size_t size)
+{
+    if (json_object_get(r->root, "model"))
+        snprintf(buf, size, "model%s", tail);
+    else
+        snprintf(buf, size, "models[%zu]%s", i, tail);
+}
+
+static int apply_sets(struct reading *r)
+{
+    for (size_t i = 0; i < r->from.n_sets; i++) {
+        const char *s = r->from.sets[i];
+        size_t n = strcspn(s, "=");
+        char path[1024];
+        if (s[n] != '=' || n >= sizeof path)
+            return lb_fail(r->err, "--set %.200s: expected PATH=VALUE, such as train.epochs=2", s);
+        memcpy(path, s, n);
+        path[n] = 0;
+        if (lb_json_set(r->root, path, s + n + 1, r->err))
+            return lb_fail_in(r->err, "--set %.200s", s);
+    }
+    return 0;
+}
+
+/* ---- Checks that no schema can express ---- */
+
+/* Fails where `name` is in `seen` already; else puts it there. */
+static int check_name(const struct reading *r, json_t *seen, const char *name, const char *path)
+{
+    if (json_object_get(seen, name))
+        return lb_source_fail(&r->from, path, NULL, r->err, "the name \"%.100s\" is taken already; give each its own \"name\"", name);
+    return json_object_set_new(seen, name, json_true()) ? lb_fail(r->err, "out of memory: JSON") : 0;
+}
+
+static int check_init(const struct reading *r, const struct lb_init_config *init, size_t model, size_t layer, const char *key)
+{
+    char tail[80], path[120];
+    if (init->rule != LB_INIT_UNIFORM || init->low <= init->high)
+        return 0;
+    snprintf(tail, sizeof tail, ".layers[%zu].%s", layer, key);
+    model_path(r, model, tail, path, sizeof path);
+    return lb_source_fail(&r->from, path, NULL, r->err, "\"low\" is larger than \"high\"");
+}
+
+static int check_models(const struct reading *r, json_t *seen)
+{
+    for (size_t i = 0; i < r->e->n_models; i++) {
+        const struct lb_model_config *m = &r->e->models[i];
+        char path[120];
+        model_path(r, i, ".name", path, sizeof path);
+        if (check_name(r, seen, m->name, path))
+            return -1;
+        for (size_t k = 0; k < m->n_layers; k++)
+            if (check_init(r, &m->layers[k].init, i, k, "init") || check_init(r, &m->layers[k].bias_init, i, k, "bias_init"))
+                return -1;
+    }
+    return 0;
+}
+
+static int check_formats(const struct reading *r, json_t *seen)
+{
+    for (size_t i = 0; i < r->e->n_formats; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "formats[%zu]", i);
+        if (check_name(r, seen, r->e->formats[i].name, path))
+            return -1;
+    }
+    return 0;
+}
+
+/* A published figure without a row of ours to stand beside would vanish without a word. */
+static int check_published(const struct reading *r, const json_t *models, const json_t *formats)
+{
+    for (size_t i = 0; i < r->e->n_published; i++) {
+        const struct lb_published *p = &r->e->published[i];
+        int no_model = p->model && !json_object_get(models, p->model);
+        char path[80];
+        snprintf(path, sizeof path, "published.rows[%zu].%s", i, no_model ? "model" : "format");
+        if (no_model || !json_object_get(formats, p->format))
+            return lb_source_fail(&r->from, path, NULL, r->err, "no %s of this config is named \"%.100s\"", no_model ? "model" : "format",
+                                  no_model ? p->model : p->format);
+    }
+    return 0;
+}
+
+static int check_names(const struct reading *r)
+{
+    json_t *models = json_object(), *formats = json_object();
+    int result = check_models(r, models) || check_formats(r, formats) || check_published(r, models, formats) ? -1 : 0;
+    json_decref(models);
+    json_decref(formats);
+    return result;
+}
+
+/* ---- What the tables do not fill in ---- */
+
+/* "configs/my run.json" -> "my_run" */
+static char *name_of(const char *path, struct lb_err *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *name = lb_strdup(slash ? slash + 1 : path, err);
+    if (!name)
+        return NULL;
+    size_t n = strlen(name);
+    if (n > 5 && !strcmp(name + n - 5, ".json"))
+        name[n - 5] = 0;
+    for (char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && (p == name || !strchr("_.-", *p)))
+            *p = '_';
+    return name;
+}
+
+static int complete_formats(struct reading *r)
+{
+    const json_t *list = json_object_get(r->root, "formats");
+    for (size_t i = 0; i < r->e->n_formats; i++) {
+        lb_config_format_finish(&r->e->formats[i]); /* filled in before the named formats were known */
+        if (lb_format_resolve(json_array_get(list, i), &r->known, &r->e->formats[i], r->err))
+            return -1;
+    }
+    return 0;
+}
+
+/* The training that applies to a model, canonical; {} where its weights come from a file. */
+static json_t *training_of(const struct reading *r, const struct lb_model_config *m, const json_t *model)
+{
+    const json_t *own = json_object_get(m->has_train ? model : r->root, "train");
+    json_t *none = json_object(), *result = NULL;
+    if (m->weights)
+        result = json_incref(none);
+    else if (none)
+        result = lb_options_canonical(&lb_train_table, own ? own : none, r->err);
+    json_decref(none);
+    return result;
+}
+
+static int complete(struct reading *r, const char *path)
+{
+    struct lb_experiment *e = r->e;
+    if (!(e->path = lb_strdup(path, r->err)) || (!e->name && !(e->name = name_of(path, r->err))))
+        return -1;
+    if (!(e->data_json = lb_options_canonical(&lb_data_table, json_object_get(r->root, "data"), r->err)))
+        return -1;
+    for (size_t i = 0; i < e->n_models; i++) {
+        struct lb_model_config *m = &e->models[i];
+        m->json = lb_options_canonical(&lb_model_table, model_json(r->root, i), r->err);
+        m->train_json = training_of(r, m, model_json(r->root, i));
+        if (!m->json || !m->train_json)
+            return lb_fail(r->err, "out of memory: JSON");
+    }
+    return complete_formats(r);
+}
+
+int lb_config_load(const char *path, const char *const *sets, size_t n_sets, struct lb_experiment **out, struct lb_err *err)
+{
+    struct reading r = {.err = err};
+    int result = -1;
+    size_t n = 0;
+    *out = NULL;
+    char *text = lb_read_file(path, &n, err);
+    if (!text)
+        return -1;
+    r.from = (struct lb_source){.name = path, .text = text, .sets = sets, .n_sets = n_sets};
+    if (n > MAX_FILE) {
+        lb_fail(err, "%s: %zu bytes: too long for a config", path, n);
+        goto out;
+    }
+    r.root = lb_json_parse(text, n, path, err);
+    if (!r.root || apply_sets(&r) || lb_options_check(&lb_experiment_table, r.root, "", &r.from, err))
+        goto out;
+    r.e = lb_alloc(1, sizeof *r.e, err);
+    if (!r.e || lb_options_fill(&lb_experiment_table, r.root, r.e, err) || lb_formats_file_load(path, &r.known, err))
+        goto out;
+    if (complete(&r, path) || check_names(&r))
+        goto out;
+    *out = r.e;
+    r.e = NULL;
+    result = 0;
+out:
+    lb_config_destroy(r.e);
+    lb_formats_file_finish(&r.known);
+    json_decref(r.root);
+    lb_free(text);
+    return result;
+}
+
+void lb_config_destroy(struct lb_experiment *e)
+{
+    if (!e)
+        return;
+    for (size_t i = 0; e->formats && i < e->n_formats; i++)
+        lb_config_format_finish(&e->formats[i]);
+    for (size_t i = 0; e->models && i < e->n_models; i++) {
+        json_decref(e->models[i].json);
+        json_decref(e->models[i].train_json);
+    }
+    json_decref(e->data_json);
+    lb_free(e->path);
+    lb_options_free(&lb_experiment_table, e);
+    lb_free(e);
+}
+
+/* ---- Help and schema ---- */
+
+void lb_config_print_help(FILE *out)
+{
+    lb_options_help(&lb_experiment_table, out);
+}
+
+int lb_config_print_schema(FILE *out)
+{
+    json_t *schema = lb_options_schema(&lb_experiment_table, NULL);
+    char *text = schema ? json_dumps(schema, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
+    int r = text && fprintf(out, "%s\n", text) > 0 ? 0 : -1;
+    free(text);
+    json_decref(schema);
+    return r;
+}

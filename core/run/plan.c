@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/run/plan.h"
+#include "core/base/io.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/format/format.h"
+#include "core/nn/model.h"
+#include "core/version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const double probe_timeout_s = 60;
+
+static void copy(char *to, size_t size, const char *from)
+{
+    snprintf(to, size, "%s", from ? from : "");
+}
+
+/* ---- Facts, found in children ---- */
+
+struct look {
+    const struct lb_plan *plan;
+    const struct lb_backend_fact *backend;
+    const struct lb_format_fact *format;
+};
+
+static int look_at_backend(void *arg, json_t *reply, struct lb_err *err)
+{
+    const struct look *l = arg;
+    const struct lb_backend *b = (const struct lb_backend *)l->backend->entry->plugin;
+    char why[512];
+    if (!lb_backend_probe(b, &l->plan->options, why, sizeof why)) {
+        json_object_set_new(reply, "skipped", json_string(why));
+        return 0;
+    }
+    struct lb_dev *d;
+    if (lb_backend_open(b, &l->plan->options, &d, err))
+        return -1;
+    json_object_set_new(reply, "isa", json_string(d->info.isa ? d->info.isa : ""));
+    json_object_set_new(reply, "device", json_string(d->info.device ? d->info.device : ""));
+    json_object_set_new(reply, "threads", json_integer(d->info.threads));
+    lb_backend_close(d);
+    return 0;
+}
+
+static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
+{
+    const struct look *l = arg;
+    struct lb_format *f;
+    if (lb_format_create(l->format->config, &f, err))
+        return -1;
+    const int overflow = f->config->overflow >= 0 ? f->config->overflow : (int)f->codec->overflow;
+    json_object_set_new(reply, "sha256", json_string(f->sha256));
+    json_object_set_new(reply, "plugin", json_string(f->entry->file_sha256));
+    json_object_set_new(reply, "wraps", json_boolean(overflow == LB_WRAP));
+    lb_format_destroy(f);
+    return 0;
+}
+
+/* A plugin by name, or why its trials are skipped or failed. */
+static const struct lb_entry *find(uint32_t kind, const char *name, enum lb_status *status, char *why, size_t size)
+{
+    struct lb_err err = {0};
+    const struct lb_entry *e = lb_plugins_find(kind, name, &err);
+    *status = LB_OK;
+    if (e && e->plugin)
+        return e;
+    *status = LB_FAILED;
+    copy(why, size, err.text);
+    for (size_t i = 0; i < lb_plugins_count(); i++) { /* a file that lacks a library: skipped */
+        const struct lb_entry *refused = lb_plugins_at(i);
+        const size_t n = strlen(name);
+        if (!refused->plugin && refused->missing && !strncmp(refused->name, name, n) && (!refused->name[n] || refused->name[n] == '.')) {
+            *status = LB_SKIPPED;
+            copy(why, size, refused->why);
+        }
+    }
+    return NULL;
+}
+
+static void learn_backend(const struct lb_plan *p, struct lb_backend_fact *b)
+{
+    b->entry = find(LB_BACKEND, b->name, &b->status, b->why, sizeof b->why);
+    if (!b->entry)
+        return;
+    b->exact = ((const struct lb_backend *)b->entry->plugin)->exact != 0;
+    struct look l = {.plan = p, .backend = b};
+    struct lb_outcome o;
+    lb_child_run(look_at_backend, &l, probe_timeout_s, &o);
+    b->status = o.status;
+    copy(b->why, sizeof b->why, o.why);
+    const char *skipped = json_string_value(json_object_get(o.reply, "skipped"));
+    if (skipped) {
+        b->status = LB_SKIPPED;
+        copy(b->why, sizeof b->why, skipped);
+    }
+    copy(b->isa, sizeof b->isa, json_string_value(json_object_get(o.reply, "isa")));
+    copy(b->device, sizeof b->device, json_string_value(json_object_get(o.reply, "device")));
+    b->threads = (unsigned)json_integer_value(json_object_get(o.reply, "threads"));
+    json_decref(o.reply);
+}
+
+static void learn_format(const struct lb_plan *p, struct lb_format_fact *f)
+{
+    if (!find(LB_CODEC, f->config->codec, &f->status, f->why, sizeof f->why))
+        return;
+    struct look l = {.plan = p, .format = f};
+    struct lb_outcome o;
+    lb_child_run(look_at_format, &l, probe_timeout_s, &o);
+    f->status = o.status;
+    copy(f->why, sizeof f->why, o.why);
+    copy(f->sha256, sizeof f->sha256, json_string_value(json_object_get(o.reply, "sha256")));
+    copy(f->plugin_sha256, sizeof f->plugin_sha256, json_string_value(json_object_get(o.reply, "plugin")));
+    f->wraps = json_is_true(json_object_get(o.reply, "wraps"));
+    json_decref(o.reply);
+}
+
+/* ---- Hashes ---- */
+
+/* The SHA-256 of canonical JSON; takes over `o`. */
+static int hash_json(json_t *o, char hex[65], struct lb_err *err)
+{
+    char *text = o ? lb_json_canonical(o, err) : NULL;
+    json_decref(o);
+    const int r = text ? lb_sha256(text, strlen(text), hex, err) : lb_fail(err, "out of memory: hash");
+    lb_free(text);
+    return r;
+}
+
+/* What decides the bits that a backend gives: for exact ones nothing but the arithmetic. The name is there all the same, so that each backend's
+ * own training is run and can be compared. */
+static json_t *backend_identity(const struct lb_backend_fact *b)
+{
+    if (b->exact)
+        return json_pack("{ss,sb}", "name", b->name, "exact", 1);
+    return json_pack("{ss,ss,ss,si,ss}", "name", b->name, "isa", b->isa, "device", b->device, "threads", (int)b->threads, "plugin",
+                     b->entry ? b->entry->file_sha256 : "");
+}
+
+const struct lb_train_config *lb_plan_train(const struct lb_plan *p, size_t model)
+{
+    const struct lb_model_config *m = &p->e->models[model];
+    return m->has_train ? &m->train : &p->e->train;
+}
+
+static int hash_training(const struct lb_plan *p, struct lb_training *t, struct lb_err *err)
+{
+    const struct lb_model_config *m = &p->e->models[t->model];
+    char file[65] = "";
+    if (m->weights && lb_sha256_file(m->weights, file, err))
+        return lb_fail_in(err, "model.weights");
+    json_t *o = json_pack("{ss,ss,sO}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json);
+    if (m->weights) {
+        json_object_set_new(o, "weights", json_string(file));
+        return hash_json(o, t->hash, err);
+    }
+    json_object_set(o, "train", m->train_json);
+    json_object_set_new(o, "data", json_string(p->data.sha256));
+    json_object_set_new(o, "seed", json_integer((json_int_t)p->e->seeds[t->seed]));
+    json_object_set_new(o, "backend", backend_identity(&p->backends[t->backend]));
+    return hash_json(o, t->hash, err);
+}
+
+static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err *err)
+{
+    const struct lb_backend_fact *b = &p->backends[t->backend];
+    json_t *o = json_pack("{ss,ss,ss,ss,sO,ss,ss,sI,so,sb}", "kind", "trial", "arithmetic", LB_ARITHMETIC, "training",
+                          p->trainings[t->training].hash, "data", p->data.sha256, "format", p->formats[t->format].config->json, "codec",
+                          p->formats[t->format].sha256, "mode", p->e->modes[t->mode], "seed", (json_int_t)p->e->seeds[t->seed],
+                          "backend", backend_identity(b), "reference", p->with_reference && strcmp(b->name, "cpu_ref") != 0);
+    if (!b->exact)
+        json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch));
+    return hash_json(o, t->hash, err);
+}
+
+/* SHA-256 over the executable's and all plugins' SHA-256, in the order of their files. */
+static int hash_build(struct lb_plan *p, struct lb_err *err)
+{
+    char exe[65];
+    if (lb_sha256_file("/proc/self/exe", exe, err))
+        return -1;
+    struct lb_sha256 *h = lb_sha256_create(err);
+    if (!h)
+        return -1;
+    lb_sha256_add(h, exe, 64);
+    const char *last = "";
+    for (size_t i = 0; i < lb_plugins_count(); i++) {
+        const struct lb_entry *e = lb_plugins_at(i);
+        if (e->plugin && !e->shadowed && strcmp(last, e->file_sha256)) {
+            lb_sha256_add(h, e->file_sha256, 64);
+            last = e->file_sha256;
+        }
+    }
+    lb_sha256_end(h, p->build);
+    return 0;
+}
+
+/* ---- The plan ---- */
+
+static size_t backend_index(struct lb_plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_backends; i++)
+        if (!strcmp(p->backends[i].name, name))
+            return i;
+    p->backends[p->n_backends].name = name;
+    learn_backend(p, &p->backends[p->n_backends]);
+    return p->n_backends++;
+}
+
+static int learn(struct lb_plan *p, struct lb_err *err)
+{
+    const struct lb_experiment *e = p->e;
+    p->backends = lb_alloc(e->n_backends + e->n_models + 1, sizeof *p->backends, err);
+    p->formats = lb_alloc(e->n_formats, sizeof *p->formats, err);
+    if (!p->backends || !p->formats)
+        return -1;
+    for (size_t i = 0; i < e->n_backends; i++) {
+        backend_index(p, e->backends[i]);
+        p->with_reference |= !strcmp(e->backends[i], "cpu_ref");
+    }
+    for (size_t i = 0; i < e->n_formats; i++) {
+        p->formats[i].config = &e->formats[i];
+        learn_format(p, &p->formats[i]);
+    }
+    return 0;
+}
+
+/* Index of the training that gives (model, seed) for a trial's backend; adds it where it is new. */
+static long training_index(struct lb_plan *p, size_t model, size_t seed, size_t backend, struct lb_err *err)
+{
+    const char *own = lb_plan_train(p, model)->backend;
+    struct lb_training t = {.model = model, .seed = seed, .backend = own ? backend_index(p, own) : backend};
+    if (hash_training(p, &t, err))
+        return -1;
+    for (size_t i = 0; i < p->n_trainings; i++)
+        if (!strcmp(p->trainings[i].hash, t.hash))
+            return (long)i;
+    p->trainings[p->n_trainings] = t;
+    return (long)p->n_trainings++;
+}
+
+static int add_trials(struct lb_plan *p, struct lb_err *err)
+{
+    const struct lb_experiment *e = p->e;
+    const size_t sizes[] = {e->n_models, e->n_seeds, e->n_backends, e->n_formats, e->n_modes};
+    size_t most = 1;
+    for (size_t i = 0; i < 5; i++)
+        if (lb_mul(most, sizes[i], &most))
+            return lb_fail(err, "%s: too many trials", e->path);
+    p->trainings = lb_alloc(e->n_models * e->n_seeds * e->n_backends, sizeof *p->trainings, err);
+    p->trials = lb_alloc(most, sizeof *p->trials, err);
+    if (!p->trainings || !p->trials)
+        return -1;
+    for (size_t i = 0; i < most; i++) {
+        struct lb_trial t = {0};
+        size_t rest = i;
+        t.mode = rest % e->n_modes, rest /= e->n_modes;
+        t.format = rest % e->n_formats, rest /= e->n_formats;
+        t.backend = rest % e->n_backends, rest /= e->n_backends;
+        t.seed = rest % e->n_seeds, rest /= e->n_seeds;
+        t.model = rest;
+        const long training = training_index(p, t.model, t.seed, t.backend, err);
+        if (training < 0)
+            return -1;
+        t.training = (size_t)training;
+        if (hash_trial(p, &t, err))
+            return -1;
+        p->trials[p->n_trials++] = t;
+    }
+    return 0;
+}
+
+/* Every model is built once here, so that a bad one is an error of the config and not of a trial. */
+static int check_models(const struct lb_plan *p, struct lb_err *err)
+{
+    for (size_t i = 0; i < p->e->n_models; i++) {
+        const struct lb_model_config *c = &p->e->models[i];
+        const struct lb_dataset *d = &p->data;
+        struct lb_model *m;
+        if (c->has_input && ((size_t)c->input[0] != d->channels || (size_t)c->input[1] != d->height || (size_t)c->input[2] != d->width))
+            return lb_fail(err, "%s: model.input: [%lld, %lld, %lld], but the data is [%zu, %zu, %zu]", p->e->path, (long long)c->input[0],
+                           (long long)c->input[1], (long long)c->input[2], d->channels, d->height, d->width);
+        if (lb_model_create(c, d->channels, d->height, d->width, d->classes, &m, err))
+            return lb_fail_in(err, "%s: model \"%s\"", p->e->path, c->name);
+        lb_model_destroy(m);
+    }
+    return 0;
+}
+
+int lb_plan_create(const struct lb_experiment *e, const struct lb_backend_options *options, struct lb_plan **out, struct lb_err *err)
+{
+    *out = NULL;
+    struct lb_plan *p = lb_alloc(1, sizeof *p, err);
+    if (!p)
+        return -1;
+    p->e = e;
+    p->options = *options;
+    struct lb_err data_err = {0};
+    int r = 0;
+    if (lb_dataset_load(&e->data, &p->data, &p->data_missing, &data_err)) {
+        copy(p->data_why, sizeof p->data_why, data_err.text);
+        if (!p->data_missing)
+            r = lb_fail(err, "%s", data_err.text);
+    }
+    if (!r)
+        r = hash_build(p, err) || learn(p, err) ? -1 : 0;
+    if (!r && !p->data_missing)
+        r = check_models(p, err) || add_trials(p, err) ? -1 : 0;
+    if (r) {
+        lb_plan_destroy(p);
+        return -1;
+    }
+    *out = p;
+    return 0;
+}
+
+void lb_plan_destroy(struct lb_plan *p)
+{
+    if (!p)
+        return;
+    lb_dataset_finish(&p->data);
+    lb_free(p->backends);
+    lb_free(p->formats);
+    lb_free(p->trainings);
+    lb_free(p->trials);
+    lb_free(p);
+}

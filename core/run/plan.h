@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* plan.h - an experiment as a list of trials with their hashes. A trial is a pure function of what its hash covers: docs/results.md. */
+#ifndef LB_PLAN_H
+#define LB_PLAN_H
+
+#include "core/nn/backend.h"
+#include "core/nn/dataset.h"
+#include "core/plugins.h"
+#include "core/run/child.h"
+#include "core/run/config.h"
+
+/* What is known of a backend or of a format before any trial: found in a child, so that a plugin that crashes is a fact too. */
+struct lb_backend_fact {
+    const char *name;
+    const struct lb_entry *entry; /* NULL: there is none of that name, or its file was refused */
+    enum lb_status status;        /* LB_OK, or what its trials become */
+    char why[1024];
+    int exact;
+    char isa[64], device[128]; /* part of the hash of what is not exact */
+    unsigned threads;
+};
+
+struct lb_format_fact {
+    const struct lb_format_config *config;
+    enum lb_status status;
+    char why[1024];
+    char sha256[65], plugin_sha256[65];
+    int wraps; /* its overflow is wrap */
+};
+
+struct lb_training {
+    char hash[65];
+    size_t model, seed, backend; /* indices */
+};
+
+struct lb_trial {
+    char hash[65];
+    size_t model, seed, format, mode, backend, training;
+};
+
+struct lb_plan {
+    const struct lb_experiment *e;
+    struct lb_dataset data;
+    int data_missing; /* then there are no trials, and data_why says what fetches it */
+    char data_why[1024];
+    char build[65]; /* SHA-256 of executable and plugins */
+    struct lb_backend_fact *backends; /* e->backends first, then those that only train */
+    size_t n_backends;
+    struct lb_format_fact *formats;
+    struct lb_training *trainings;
+    size_t n_trainings;
+    struct lb_trial *trials;
+    size_t n_trials;
+    int with_reference; /* cpu_ref is among e->backends: others are compared with it */
+    struct lb_backend_options options;
+};
+
+/* Plugins must have been loaded. Fails where the data is bad or a model does not fit it; missing data is no failure, see data_missing. */
+int lb_plan_create(const struct lb_experiment *e, const struct lb_backend_options *options, struct lb_plan **out, struct lb_err *err);
+void lb_plan_destroy(struct lb_plan *p);
+
+/* The effective training config of a model. */
+const struct lb_train_config *lb_plan_train(const struct lb_plan *p, size_t model);
+
+#endif

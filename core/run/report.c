@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/run/report.h"
+#include "core/base/csv.h"
+#include "core/base/io.h"
+#include "core/base/mem.h"
+#include "core/run/columns.h"
+#include "core/run/markdown.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The published figures for a trial, or NULL. */
+static const json_t *published(const json_t *experiment, const json_t *trial)
+{
+    size_t i;
+    json_t *p;
+    const char *format = json_string_value(json_object_get(trial, "format")), *model = json_string_value(json_object_get(trial, "model"));
+    json_array_foreach(json_object_get(experiment, "published"), i, p)
+    {
+        const char *f = json_string_value(json_object_get(p, "format")), *m = json_string_value(json_object_get(p, "model"));
+        if (f && format && !strcmp(f, format) && (!m || (model && !strcmp(m, model))))
+            return p;
+    }
+    return NULL;
+}
+
+const json_t *lb_cell(const json_t *experiment, const json_t *trial, const struct lb_column *c)
+{
+    switch (c->from) {
+    case LB_FROM_ROW: return json_object_get(json_object_get(trial, "row"), c->name);
+    case LB_FROM_MEASURED: return json_object_get(json_object_get(trial, "measured"), c->name);
+    case LB_FROM_PUBLISHED: return json_object_get(published(experiment, trial), c->name + strlen("published_"));
+    default: return json_object_get(trial, c->name);
+    }
+}
+
+static int write_csv(const char *folder, const char *name, const struct lb_column *columns, size_t n, const json_t *experiment, const json_t *trials,
+                     struct lb_err *err)
+{
+    char path[4200];
+    struct lb_out f;
+    struct lb_text cell[64] = {{0}};
+    const char *fields[64];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (lb_out_open(&f, path, err))
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        fields[i] = columns[i].name;
+    lb_csv_line(f.out, fields, n);
+    int failed = 0;
+    for (size_t t = 0; t < json_array_size(trials); t++) {
+        for (size_t i = 0; i < n; i++) {
+            cell[i].n = 0;
+            lb_column_text(&columns[i], lb_cell(experiment, json_array_get(trials, t), &columns[i]), &cell[i]);
+            failed |= cell[i].failed;
+            fields[i] = cell[i].s;
+        }
+        lb_csv_line(f.out, fields, n);
+    }
+    for (size_t i = 0; i < n; i++)
+        lb_text_free(&cell[i]);
+    if (failed) {
+        lb_out_abort(&f);
+        return lb_fail(err, "%s: out of memory", path);
+    }
+    return lb_out_commit(&f, err);
+}
+
+/* The last line of each planned trial, in the order of the plan; those not yet run are left out. */
+static json_t *collect(const struct lb_journal *j, const json_t *experiment, struct lb_report *counts)
+{
+    json_t *by_hash = json_object(), *trials = json_array(), *line, *hash;
+    size_t i;
+    json_array_foreach(j->lines, i, line)
+    {
+        const char *kind = json_string_value(json_object_get(line, "kind")), *h = json_string_value(json_object_get(line, "trial"));
+        if (kind && h && !strcmp(kind, "trial"))
+            json_object_set(by_hash, h, line);
+    }
+    json_array_foreach(json_object_get(experiment, "trials"), i, hash)
+    {
+        json_t *trial = json_object_get(by_hash, json_string_value(hash));
+        const char *status = json_string_value(json_object_get(trial, "status"));
+        counts->trials++;
+        counts->done += trial != NULL;
+        counts->ok += status && !strcmp(status, "ok");
+        if (trial)
+            json_array_append(trials, trial);
+    }
+    json_decref(by_hash);
+    return trials;
+}
+
+int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_report *counts, struct lb_err *err)
+{
+    struct lb_report own = {0};
+    counts = counts ? counts : &own;
+    *counts = own;
+    const json_t *experiment = lb_journal_find(j, "experiment", NULL, NULL);
+    if (!experiment)
+        return lb_fail(err, "%s: holds no experiment", j->path);
+    json_t *trials = collect(j, experiment, counts);
+    const int r = write_csv(folder, "table.csv", lb_table_columns, lb_n_table_columns, experiment, trials, err) ||
+                          write_csv(folder, "measured.csv", lb_measured_columns, lb_n_measured_columns, experiment, trials, err) ||
+                          lb_markdown_write(folder, experiment, trials, err)
+                      ? -1
+                      : 0;
+    json_decref(trials);
+    return r;
+}

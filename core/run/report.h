@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* report.h - the tables of a results folder, made from its journal alone. */
+#ifndef LB_REPORT_H
+#define LB_REPORT_H
+
+#include "core/base/err.h"
+#include "core/run/journal.h"
+
+/* What a report counted. */
+struct lb_report {
+    size_t trials, done, ok;
+};
+
+/* Writes table.csv, table.md and measured.csv into `folder`, of the journal's last experiment. `counts` may be NULL. */
+int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_report *counts, struct lb_err *err);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/run/run.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/nn/model.h"
+#include "core/run/trial.h"
+#include "core/version.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+struct run {
+    const struct lb_plan *p;
+    const struct lb_run_options *o;
+    struct lb_journal journal;
+    struct lb_child *child; /* o->jobs of them */
+    struct lb_job *job;
+    enum lb_status *trained; /* of each training */
+    char (*why)[1024];
+};
+
+/* ---- The experiment's line ---- */
+
+static json_t *describe_model(const struct lb_plan *p, size_t i)
+{
+    static const char *const losses[] = {"cross-entropy", "mean squared error"}, *const shuffles[] = {"no shuffle", "shuffled once", "shuffled"};
+    const struct lb_model_config *c = &p->e->models[i];
+    const struct lb_train_config *t = lb_plan_train(p, i);
+    struct lb_model *m = NULL;
+    char text[512];
+    size_t weights = 0;
+    if (lb_model_create(c, p->data.channels, p->data.height, p->data.width, p->data.classes, &m, NULL) == 0)
+        weights = m->n_weights;
+    lb_model_destroy(m);
+    if (c->weights)
+        snprintf(text, sizeof text, "%zu parameters, loaded from a file", weights);
+    else
+        snprintf(text, sizeof text, "%zu parameters; trained on %s: %lld epochs, batch %lld, lr %g, momentum %g, weight decay %g, %s, %s", weights,
+                 t->backend ? t->backend : "each backend", (long long)t->epochs, (long long)t->batch, t->lr, t->momentum, t->decay, losses[t->loss],
+                 shuffles[t->shuffle]);
+    return json_pack("{ss,ss}", "name", c->name, "described", text);
+}
+
+static void set_number(json_t *o, const char *key, double v)
+{
+    if (v == v)
+        json_object_set_new(o, key, lb_json_number(v));
+}
+
+static json_t *describe_published(const struct lb_experiment *e)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < e->n_published; i++) {
+        const struct lb_published *p = &e->published[i];
+        json_t *o = json_pack("{ss}", "format", p->format);
+        if (p->model)
+            json_object_set_new(o, "model", json_string(p->model));
+        if (p->size)
+            json_object_set_new(o, "size", json_string(p->size));
+        set_number(o, "quality", p->quality);
+        set_number(o, "avg_dev", p->avg_dev);
+        json_array_append_new(all, o);
+    }
+    return all;
+}
+
+static json_t *describe(const struct lb_plan *p)
+{
+    const struct lb_experiment *e = p->e;
+    json_t *models = json_array(), *trials = json_array(), *backends = json_array();
+    for (size_t i = 0; i < e->n_models; i++)
+        json_array_append_new(models, describe_model(p, i));
+    for (size_t i = 0; i < p->n_trials; i++)
+        json_array_append_new(trials, json_string(p->trials[i].hash));
+    for (size_t i = 0; i < e->n_backends; i++)
+        json_array_append_new(backends, json_string(e->backends[i]));
+    return json_pack("{ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,sb,ss,so,so,so,so}", "kind", "experiment", "name", e->name, "title", e->title ? e->title : "", "notes",
+                     e->notes ? e->notes : "", "data", p->data.described, "data_sha256", p->data.sha256, "classes", (json_int_t)p->data.classes,
+                     "arithmetic", LB_ARITHMETIC, "version", LB_VERSION, "build", p->build, "explain", e->explain, "published_source",
+                     e->published_source ? e->published_source : "", "published", describe_published(e), "models", models, "backends", backends,
+                     "trials", trials);
+}
+
+/* ---- A trial's line ---- */
+
+static int record(struct run *r, size_t index, const struct lb_outcome *o, struct lb_err *err)
+{
+    const struct lb_plan *p = r->p;
+    const struct lb_trial *t = &p->trials[index];
+    const struct lb_format_config *f = &p->e->formats[t->format];
+    const struct lb_backend_fact *b = &p->backends[t->backend];
+    json_t *line = json_pack("{ss,ss,ss,ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,ss,ss,sb}", "kind", "trial", "trial", t->hash, "build", p->build, "model",
+                             p->e->models[t->model].name, "format", f->name, "codec", f->codec, "scale", f->scale_text ? f->scale_text : "none", "mode",
+                             p->e->modes[t->mode], "numerics", b->exact ? "exact" : "fast", "seed", (json_int_t)p->e->seeds[t->seed], "backend",
+                             p->e->backends[t->backend], "training", p->trainings[t->training].hash, "codec_sha256", p->formats[t->format].sha256,
+                             "codec_plugin_sha256", p->formats[t->format].plugin_sha256, "backend_plugin_sha256", b->entry ? b->entry->file_sha256 : "",
+                             "wraps", p->formats[t->format].wraps);
+    json_object_set_new(line, "status", json_string(lb_status_name(o->status)));
+    if (o->status == LB_OK) {
+        json_object_set(line, "row", json_object_get(o->reply, "row"));
+        json_object_set(line, "measured", json_object_get(o->reply, "measured"));
+    } else {
+        json_object_set_new(line, "why", json_string(o->why));
+        lb_log(LB_LOG_WARN, "trial %.12s (%s, %s, seed %lld): %s: %s", t->hash, f->name, p->e->backends[t->backend], (long long)p->e->seeds[t->seed],
+               lb_status_name(o->status), o->why);
+    }
+    return lb_journal_append(&r->journal, line, err);
+}
+
+json_t *lb_run_done(const struct lb_plan *p, const struct lb_journal *j, size_t trial)
+{
+    json_t *line = lb_journal_find(j, "trial", "trial", p->trials[trial].hash);
+    const char *build = json_string_value(json_object_get(line, "build")), *status = json_string_value(json_object_get(line, "status"));
+    return build && status && !strcmp(build, p->build) && !strcmp(status, "ok") ? line : NULL;
+}
+
+/* ---- Trainings ---- */
+
+static int wanted(const struct run *r, size_t training)
+{
+    for (size_t i = 0; i < r->p->n_trials; i++)
+        if (r->p->trials[i].training == training && !lb_run_done(r->p, &r->journal, i))
+            return 1;
+    return 0;
+}
+
+static void set_trained(struct run *r, size_t i, enum lb_status status, const char *why)
+{
+    r->trained[i] = status;
+    snprintf(r->why[i], sizeof r->why[i], "%s%.900s", status == LB_OK ? "" : "training: ", why);
+}
+
+static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct lb_err *err)
+{
+    int result = 0;
+    set_trained(r, i, o->status, o->why);
+    if (o->status == LB_OK) {
+        json_t *line = json_pack("{ss,ss,ss}", "kind", "train", "training", r->p->trainings[i].hash, "build", r->p->build);
+        json_object_update(line, o->reply);
+        result = lb_journal_append(&r->journal, line, err);
+        const double seconds = json_number_value(json_object_get(o->reply, "seconds"));
+        if (seconds > 0)
+            lb_log(LB_LOG_INFO, "trained %s, seed %lld, on %s: %.1f s, %.0f samples/s, loss %.4f", r->p->e->models[r->p->trainings[i].model].name,
+                   (long long)r->p->e->seeds[r->p->trainings[i].seed], r->p->backends[r->p->trainings[i].backend].name, seconds,
+                   json_number_value(json_object_get(o->reply, "samples_per_s")), json_number_value(json_object_get(o->reply, "loss")));
+    } else {
+        lb_log(LB_LOG_WARN, "training %.12s: %s: %s", r->p->trainings[i].hash, lb_status_name(o->status), o->why);
+    }
+    json_decref(o->reply);
+    return result;
+}
+
+/* Whether the training needs no process: it is there, of this build, or its backend cannot train. */
+static int settled(struct run *r, size_t i)
+{
+    const struct lb_training *t = &r->p->trainings[i];
+    const struct lb_backend_fact *b = &r->p->backends[t->backend];
+    char *path = lb_trained_path(r->o->folder, t->hash, NULL);
+    const char *build = json_string_value(json_object_get(lb_journal_find(&r->journal, "train", "training", t->hash), "build"));
+    const int there = path && lb_exists(path) && build && !strcmp(build, r->p->build);
+    lb_free(path);
+    if (there || !wanted(r, i))
+        set_trained(r, i, LB_OK, "");
+    else if (b->status != LB_OK && !r->p->e->models[t->model].weights)
+        set_trained(r, i, b->status, b->why);
+    else
+        return 0;
+    return 1;
+}
+
+/* ---- The loop: starts what is next while there is room, then waits ---- */
+
+struct loop {
+    size_t n;
+    double timeout_s;
+    lb_work *work;
+    int (*settled)(struct run *r, size_t i);
+    int (*finish)(struct run *r, size_t i, struct lb_outcome *o, struct lb_err *err);
+    const char *label;
+};
+
+static int run_loop(struct run *r, const struct loop *l, struct lb_err *err)
+{
+    size_t next = 0, done = 0;
+    const double started = lb_seconds();
+    for (;;) {
+        size_t free_slot = 0;
+        while (free_slot < r->o->jobs && r->child[free_slot].pid)
+            free_slot++;
+        while (next < l->n && l->settled(r, next))
+            next++;
+        if (next < l->n && free_slot < r->o->jobs) {
+            r->job[free_slot] = (struct lb_job){r->p, r->o->folder, next++};
+            if (lb_child_start(&r->child[free_slot], l->work, &r->job[free_slot], l->timeout_s, err))
+                return -1;
+            continue;
+        }
+        struct lb_outcome o;
+        const long slot = lb_child_wait(r->child, r->o->jobs, &o);
+        if (slot < 0)
+            break;
+        if (l->finish(r, r->job[slot].index, &o, err))
+            return -1;
+        done++;
+        if (l->label) {
+            const double each = (lb_seconds() - started) / (double)done;
+            lb_progress("%s %zu/%zu, %.2f s each, %.0f s left", l->label, next, l->n, each, each * (double)(l->n - next));
+        }
+    }
+    lb_progress_end();
+    return 0;
+}
+
+/* What keeps a trial from running at all, or LB_OK. */
+static enum lb_status obstacle(const struct run *r, size_t i, const char **why)
+{
+    const struct lb_trial *t = &r->p->trials[i];
+    const struct lb_backend_fact *b = &r->p->backends[t->backend];
+    const struct lb_format_fact *f = &r->p->formats[t->format];
+    *why = b->why;
+    if (b->status != LB_OK)
+        return b->status;
+    *why = f->why;
+    if (f->status != LB_OK)
+        return f->status;
+    *why = r->why[t->training];
+    return r->trained[t->training];
+}
+
+static int trial_settled(struct run *r, size_t i)
+{
+    return lb_run_done(r->p, &r->journal, i) != NULL;
+}
+
+static int finish_trial(struct run *r, size_t i, struct lb_outcome *o, struct lb_err *err)
+{
+    const int result = record(r, i, o, err);
+    json_decref(o->reply);
+    return result;
+}
+
+/* Trials that cannot run are recorded at once; then the loop need not know of them. */
+static int trial_or_obstacle_settled(struct run *r, size_t i)
+{
+    const char *why;
+    return trial_settled(r, i) || obstacle(r, i, &why) != LB_OK;
+}
+
+static int record_obstacles(struct run *r, struct lb_err *err)
+{
+    for (size_t i = 0; i < r->p->n_trials; i++) {
+        const char *why;
+        struct lb_outcome o = {.status = obstacle(r, i, &why)};
+        if (trial_settled(r, i) || o.status == LB_OK)
+            continue;
+        snprintf(o.why, sizeof o.why, "%s", why);
+        if (record(r, i, &o, err))
+            return -1;
+    }
+    return 0;
+}
+
+static int prepare(struct run *r, struct lb_err *err)
+{
+    static const char *const parts[] = {"", "/trained", "/models"};
+    char path[4200];
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s%s", r->o->folder, parts[i]);
+        if (lb_make_dirs(path, err))
+            return -1;
+    }
+    r->child = lb_alloc(r->o->jobs, sizeof *r->child, err);
+    r->job = lb_alloc(r->o->jobs, sizeof *r->job, err);
+    r->trained = lb_alloc(r->p->n_trainings + 1, sizeof *r->trained, err);
+    r->why = lb_alloc(r->p->n_trainings + 1, sizeof *r->why, err);
+    if (!r->child || !r->job || !r->trained || !r->why)
+        return -1;
+    return lb_journal_open(r->o->folder, 1, &r->journal, err);
+}
+
+int lb_run(const struct lb_plan *p, const struct lb_run_options *o, struct lb_report *counts, struct lb_err *err)
+{
+    struct run r = {.p = p, .o = o, .journal = {.fd = -1}};
+    const struct loop train = {p->n_trainings, p->e->limits.train_timeout_s, lb_training_work, settled, finish_training, NULL};
+    const struct loop trials = {p->n_trials, p->e->limits.timeout_s, lb_trial_work, trial_or_obstacle_settled, finish_trial, "trial"};
+    int result = prepare(&r, err);
+    if (!result)
+        result = lb_journal_append(&r.journal, describe(p), err) || run_loop(&r, &train, err) || record_obstacles(&r, err) || run_loop(&r, &trials, err) ||
+                         lb_report_write(o->folder, &r.journal, counts, err)
+                     ? -1
+                     : 0;
+    if (r.child)
+        lb_child_kill(r.child, o->jobs);
+    lb_journal_close(&r.journal);
+    lb_free(r.child);
+    lb_free(r.job);
+    lb_free(r.trained);
+    lb_free(r.why);
+    return result;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/run/trial.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/format/format.h"
+#include "core/nn/metrics.h"
+#include "core/nn/train.h"
+#include "core/run/measure.h"
+#include "core/version.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM_ROUNDING = 0x20000, LATENCY_RUNS = 15 };
+
+json_t *lb_json_number(double v)
+{
+    if (v != v)
+        return json_string("nan");
+    if (isinf(v))
+        return json_string(v > 0 ? "inf" : "-inf");
+    return json_real(v);
+}
+
+static char *path_of(const char *folder, const char *kind, const char *hash, struct lb_err *err)
+{
+    struct lb_text t = {0};
+    lb_text_add(&t, "%s/%s/%s.safetensors", folder, kind, hash);
+    return lb_text_end(&t, err) ? NULL : t.s;
+}
+
+char *lb_trained_path(const char *folder, const char *hash, struct lb_err *err)
+{
+    return path_of(folder, "trained", hash, err);
+}
+
+char *lb_formatted_path(const char *folder, const char *hash, struct lb_err *err)
+{
+    return path_of(folder, "models", hash, err);
+}
+
+static int create_model(const struct lb_plan *p, size_t index, struct lb_model **m, struct lb_err *err)
+{
+    const struct lb_dataset *d = &p->data;
+    return lb_model_create(&p->e->models[index], d->channels, d->height, d->width, d->classes, m, err);
+}
+
+static int open_backend(const struct lb_plan *p, size_t index, struct lb_dev **d, struct lb_err *err)
+{
+    return lb_backend_open((const struct lb_backend *)p->backends[index].entry->plugin, &p->options, d, err);
+}
+
+/* ---- Training ---- */
+
+static int train(const struct lb_plan *p, const struct lb_training *t, struct lb_model *m, struct lb_train_result *result, struct lb_err *err)
+{
+    const struct lb_model_config *c = &p->e->models[t->model];
+    char label[160];
+    struct lb_dev *d;
+    if (c->weights)
+        return lb_model_load(m, c->weights, c->names, err);
+    if (open_backend(p, t->backend, &d, err))
+        return -1;
+    snprintf(label, sizeof label, "train %.60s, seed %lld, %.40s", c->name, (long long)p->e->seeds[t->seed], p->backends[t->backend].name);
+    const int r = lb_train(m, d, lb_plan_train(p, t->model), &p->data.train, (uint64_t)p->e->seeds[t->seed], label, result, err);
+    lb_backend_close(d);
+    return r;
+}
+
+int lb_training_work(void *job, json_t *reply, struct lb_err *err)
+{
+    const struct lb_job *j = job;
+    const struct lb_training *t = &j->plan->trainings[j->index];
+    struct lb_train_result result = {0};
+    struct lb_model *m = NULL;
+    char sha[65];
+    char *path = lb_trained_path(j->folder, t->hash, err);
+    const int r = !path || create_model(j->plan, t->model, &m, err) || train(j->plan, t, m, &result, err) || lb_model_save(m, path, err) ||
+                          lb_model_sha256(m, sha, err)
+                      ? -1
+                      : 0;
+    if (!r) {
+        json_object_set_new(reply, "loss", lb_json_number(result.loss));
+        json_object_set_new(reply, "seconds", json_real(result.seconds));
+        json_object_set_new(reply, "samples_per_s", json_real(result.samples_per_s));
+        json_object_set_new(reply, "weights_sha256", json_string(sha));
+    }
+    lb_model_destroy(m);
+    lb_free(path);
+    return r;
+}
+
+/* ---- A trial ---- */
+
+struct outputs {
+    float *y, *logits; /* (samples, classes) */
+};
+
+struct work {
+    const struct lb_plan *p;
+    const struct lb_trial *t;
+    const char *folder;
+    struct lb_model *f32, *m;    /* as trained; as formatted */
+    struct lb_dev *d;
+    struct lb_format *format;
+    struct lb_format_stats stats;
+    struct lb_safetensors st;    /* the formatted weights in memory */
+    char *file;
+    struct outputs base, before, after, reference;
+    double encode_s, latency_s;
+    size_t file_bytes;
+};
+
+static size_t n_outputs(const struct work *w)
+{
+    return w->p->data.test.n * w->p->data.classes;
+}
+
+/* All test outputs of `m` on device `d`. */
+static int run_on(const struct work *w, const struct lb_model *m, struct lb_dev *d, struct outputs *o, struct lb_err *err)
+{
+    struct lb_net *net = NULL;
+    o->y = lb_alloc(n_outputs(w), sizeof *o->y, err);
+    o->logits = m->logits ? lb_alloc(n_outputs(w), sizeof *o->logits, err) : NULL;
+    if (!o->y || (m->logits && !o->logits) || lb_net_create(m, d, (size_t)w->p->e->infer_batch, 0, &net, err))
+        return -1;
+    const int r = lb_net_infer(net, w->p->data.test.x, w->p->data.test.n, o->y, o->logits, err);
+    lb_net_destroy(net);
+    return r;
+}
+
+static void free_outputs(struct outputs *o)
+{
+    lb_free(o->y);
+    lb_free(o->logits);
+}
+
+/* Encodes all parameters into w->st and stores them. */
+static int encode_and_store(struct work *w, struct lb_err *err)
+{
+    const double start = lb_seconds();
+    for (size_t i = 0; i < w->f32->n_params; i++) {
+        const struct lb_param_tensor *p = &w->f32->params[i];
+        if (lb_format_encode(w->format, p->name, p->value, p->ndim, p->shape, (uint64_t)w->p->e->seeds[w->t->seed], STREAM_ROUNDING + (uint32_t)i,
+                             &w->st, &w->stats, err))
+            return -1;
+    }
+    w->encode_s = lb_seconds() - start;
+    w->file = lb_formatted_path(w->folder, w->t->hash, err);
+    if (!w->file || lb_safetensors_write(&w->st, w->file, err))
+        return -1;
+    struct lb_map map;
+    if (lb_map_open(w->file, &map, err))
+        return -1;
+    w->file_bytes = map.size;
+    lb_map_close(&map);
+    return 0;
+}
+
+static int decode_from(const struct lb_safetensors *st, struct lb_model *m, struct lb_err *err)
+{
+    for (size_t i = 0; i < m->n_params; i++)
+        if (lb_format_decode(st, m->params[i].name, m->params[i].value, m->params[i].elems, err))
+            return -1;
+    return 0;
+}
+
+/* Outputs before and after the file; they must be equal, bit for bit. */
+static int run_formatted(struct work *w, struct lb_err *err)
+{
+    if (decode_from(&w->st, w->m, err) || run_on(w, w->m, w->d, &w->before, err) || lb_model_load(w->m, w->file, NULL, err) ||
+        run_on(w, w->m, w->d, &w->after, err))
+        return -1;
+    struct lb_difference d;
+    lb_difference(w->before.y, w->after.y, n_outputs(w), &d);
+    if (d.elements)
+        return lb_fail(err, "%zu of %zu outputs changed by storing and loading (largest difference %g)", d.elements, n_outputs(w), d.max_abs);
+    return 0;
+}
+
+/* The same trial's outputs on cpu_ref. */
+static int run_reference(struct work *w, struct lb_err *err)
+{
+    struct lb_dev *d = NULL;
+    for (size_t i = 0; i < w->p->n_backends; i++)
+        if (!strcmp(w->p->backends[i].name, "cpu_ref") && open_backend(w->p, i, &d, err))
+            return -1;
+    const int r = d ? run_on(w, w->m, d, &w->reference, err) : lb_fail(err, "cpu_ref: not there");
+    lb_backend_close(d);
+    return r;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median time of one full batch. */
+static int measure_latency(struct work *w, struct lb_err *err)
+{
+    const size_t n = w->p->data.test.n < (size_t)w->p->e->infer_batch ? w->p->data.test.n : (size_t)w->p->e->infer_batch;
+    double seconds[LATENCY_RUNS];
+    struct lb_net *net = NULL;
+    if (lb_net_create(w->m, w->d, n, 0, &net, err))
+        return -1;
+    int r = 0;
+    for (int i = 0; !r && i < LATENCY_RUNS; i++) {
+        const double start = lb_seconds();
+        r = lb_net_infer(net, w->p->data.test.x, n, w->after.y, NULL, err);
+        seconds[i] = lb_seconds() - start;
+    }
+    lb_net_destroy(net);
+    qsort(seconds, LATENCY_RUNS, sizeof *seconds, by_value);
+    w->latency_s = seconds[LATENCY_RUNS / 2];
+    return r;
+}
+
+static void put(json_t *row, const char *column, double v)
+{
+    json_object_set_new(row, column, lb_json_number(v));
+}
+
+static void put_count(json_t *row, const char *column, uint64_t v)
+{
+    json_object_set_new(row, column, json_integer((json_int_t)v));
+}
+
+static int fill_row(struct work *w, json_t *row, struct lb_err *err)
+{
+    static const char *const hist[LB_HIST] = {"hist_le10", "hist_le20", "hist_le30", "hist_le40", "hist_le50", "hist_le100", "hist_gt100"};
+    const struct lb_plan *p = w->p;
+    struct lb_metrics m;
+    char sha[65];
+    lb_metrics_compute(w->base.y, w->after.y, w->base.logits, w->after.logits, p->data.test.y, p->data.test.n, p->data.classes, &m);
+    if (lb_safetensors_sha256(&w->st, sha, err))
+        return -1;
+    put(row, "quality", m.quality);
+    put(row, "avg_dev", m.avg_dev);
+    put(row, "max_dev", m.max_dev);
+    put(row, "top1", m.top1);
+    put(row, "top1_delta", m.top1 - m.top1_f32);
+    put(row, "agreement", m.agreement);
+    if (w->base.logits)
+        put(row, "kl", m.kl);
+    put(row, "sqnr_db", lb_sqnr_db(w->stats.signal, w->stats.noise));
+    put(row, "bits_per_weight", 8 * (double)w->stats.bytes / (double)w->stats.weights);
+    put_count(row, "file_bytes", w->file_bytes);
+    put_count(row, "weight_bytes", w->stats.bytes);
+    json_object_set_new(row, "packed", json_string(!strcmp(w->format->codec->base.name, "F32") && w->format->config->rule == LB_SCALE_NONE ? "yes" : "no"));
+    if (w->reference.y) {
+        struct lb_difference d;
+        lb_difference(w->reference.y, w->after.y, n_outputs(w), &d);
+        put(row, "max_abs_diff", d.max_abs);
+        put_count(row, "diff_elements", d.elements);
+        json_object_set_new(row, "max_ulp", d.max_ulp == UINT64_MAX ? json_string("nan") : json_integer((json_int_t)d.max_ulp));
+    }
+    for (int i = 0; i < LB_HIST; i++)
+        put_count(row, hist[i], m.hist[i]);
+    json_object_set_new(row, "weights_sha256", json_string(sha));
+    put_count(row, "weights", w->stats.weights);
+    put_count(row, "nan_codes", w->stats.nan_codes);
+    put_count(row, "inf_codes", w->stats.inf_codes);
+    put_count(row, "zeroed", w->stats.zeroed);
+    put_count(row, "clipped", w->stats.clipped);
+    put(row, "top1_f32", m.top1_f32);
+    return 0;
+}
+
+static int fill_measured(struct work *w, json_t *o, struct lb_err *err)
+{
+    size_t tensor_bytes, rss;
+    const size_t n = w->p->data.test.n < (size_t)w->p->e->infer_batch ? w->p->data.test.n : (size_t)w->p->e->infer_batch;
+    if (measure_latency(w, err) || lb_measure_fresh(w->p, w->t, w->file, &tensor_bytes, &rss, err))
+        return -1;
+    put(o, "encode_s", w->encode_s);
+    put(o, "latency_s", w->latency_s);
+    put(o, "samples_per_s", (double)n / w->latency_s);
+    put_count(o, "tensor_bytes", tensor_bytes);
+    put_count(o, "rss_delta_bytes", rss);
+    json_object_set_new(o, "isa", json_string(w->d->info.isa));
+    put_count(o, "threads", w->d->info.threads);
+    json_object_set_new(o, "device", json_string(w->d->info.device));
+    json_object_set_new(o, "version", json_string(LB_VERSION));
+    json_object_set_new(o, "build", json_string(w->p->build));
+    return 0;
+}
+
+static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err *err)
+{
+    const struct lb_plan *p = w->p;
+    const int compare = p->with_reference && strcmp(p->backends[w->t->backend].name, "cpu_ref");
+    char *trained = lb_trained_path(w->folder, p->trainings[w->t->training].hash, err);
+    const int r = !trained || create_model(p, w->t->model, &w->f32, err) || create_model(p, w->t->model, &w->m, err) ||
+                          lb_model_load(w->f32, trained, NULL, err) || open_backend(p, w->t->backend, &w->d, err) ||
+                          lb_format_create(p->formats[w->t->format].config, &w->format, err) || run_on(w, w->f32, w->d, &w->base, err) ||
+                          encode_and_store(w, err) || run_formatted(w, err) || (compare && run_reference(w, err)) || fill_row(w, row, err) ||
+                          fill_measured(w, measured, err)
+                      ? -1
+                      : 0;
+    lb_free(trained);
+    return r;
+}
+
+int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
+{
+    const struct lb_job *j = job;
+    struct work w = {.p = j->plan, .t = &j->plan->trials[j->index], .folder = j->folder};
+    json_t *row = json_object(), *measured = json_object();
+    const int r = do_trial(&w, row, measured, err);
+    json_object_set_new(reply, "row", row);
+    json_object_set_new(reply, "measured", measured);
+    lb_safetensors_finish(&w.st);
+    lb_format_destroy(w.format);
+    free_outputs(&w.base);
+    free_outputs(&w.before);
+    free_outputs(&w.after);
+    free_outputs(&w.reference);
+    lb_backend_close(w.d);
+    lb_model_destroy(w.f32);
+    lb_model_destroy(w.m);
+    lb_free(w.file);
+    return r;
+}

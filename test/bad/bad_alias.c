@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* An alias with a comma. */
+#include "core/plugin.h"
+
+static double value(const struct lb_codec *c, uint32_t code)
+{
+    (void)c;
+    return (double)code;
+}
+
+static const struct lb_codec bad = {.base = {LB_ABI, LB_CODEC, sizeof bad, "BAD", "a bad codec"},
+                                    .aliases = "fine not,fine",
+                                    .bits = 8,
+                                    .unit_elems = 1,
+                                    .unit_bytes = 1,
+                                    .kind = LB_UNSIGNED,
+                                    .value = value};
+
+LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&bad.base, NULL};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* A struct shorter than this ABI's first. */
+#include "core/plugin.h"
+
+static double value(const struct lb_codec *c, uint32_t code)
+{
+    (void)c;
+    return (double)code;
+}
+
+static const struct lb_codec bad = {.base = {LB_ABI, LB_CODEC, sizeof(struct lb_plugin) + 32, "BAD", "a bad codec"},
+                                    .bits = 8,
+                                    .unit_elems = 1,
+                                    .unit_bytes = 1,
+                                    .kind = LB_UNSIGNED,
+                                    .value = value};
+
+LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&bad.base, NULL};
