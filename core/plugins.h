@@ -12,9 +12,9 @@ struct lb_entry {
     char *name;                     /* the plugin's, or the file's without .so where it was refused */
     char *file;
     char file_sha256[65];
-    char *why;      /* refused: the reason. Else NULL */
-    int missing;    /* refused only because this machine lacks a library: trials that want it are skipped */
-    int shadowed;   /* an earlier folder has one of this name */
+    char *why;    /* refused: the reason. Else NULL */
+    int missing;  /* refused only because this machine lacks a library: trials that want it are skipped */
+    int shadowed; /* an earlier folder has one of this name */
 };
 
 /* Loads every .so of the folders: `dirs` (--plugins, may be NULL), LOWBIT_PLUGIN_PATH, plugins/ beside the executable, PREFIX/lib/lowbit. Refusals

@@ -3,7 +3,9 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cmd/cmd.h"
+#include "core/cmd/experiment.h"
 #include "core/format/laws.h"
+#include "core/nn/ops_verify.h"
 #include "core/plugins.h"
 
 #include <stdlib.h>
@@ -19,11 +21,10 @@ struct options {
     int all;
 };
 
-/* TO BE WIRED: lb_backend_verify of core/nn/ops_verify.h. */
 static int verify_backend(const struct lb_backend *b, FILE *report, struct lb_err *err)
 {
-    (void)report;
-    return lb_fail(err, "backend %s: this lowbit cannot verify backends yet", b->base.name);
+    const struct lb_backend_options o = lb_backend_globals();
+    return lb_backend_verify(b, &o, report, err);
 }
 
 /* TO BE WIRED: re-hashing the artifacts of a folder of results. */

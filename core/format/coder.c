@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/format/coder_impl.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,7 +120,7 @@ static void limits(const struct lb_coder *c, uint32_t rounding, struct lb_interv
     const uint32_t ties = c->codec->ties;
     if (isfinite(above))
         w->over = meet(rounding, ties, top, ct, above, ct + 1);
-    if (isfinite(below) && bottom < 0)
+    if (isfinite(below) && (bottom < 0 || c->codec->kind == LB_UNSIGNED))
         w->under = meet(rounding, ties, below, cb + 1, bottom, cb);
 }
 
@@ -239,6 +240,33 @@ int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct
     if (c->has_steps && (how->rounding != LB_NEAREST || how->overflow >= 0))
         return lb_fail(err, "codec %s: it has an encoder of its own; rounding and overflow cannot be chosen", k->base.name);
     return 0;
+}
+
+void lb_coder_range(const struct lb_coder *c, double *low, double *high)
+{
+    const struct lb_codec *k = c->codec;
+    if (c->table) {
+        *low = c->sorted[0];
+        *high = c->sorted[c->n_sorted - 1];
+    } else if (k->kind == LB_SIGNED || k->kind == LB_UNSIGNED) {
+        *high = ldexp(1, (int)k->bits - (k->kind == LB_SIGNED)) - 1;
+        *low = k->kind == LB_SIGNED ? -*high - 1 : 0;
+    } else {
+        *high = k->bits == 32 ? (double)FLT_MAX : DBL_MAX;
+        *low = -*high;
+    }
+}
+
+int lb_coder_beyond(const struct lb_coder *c, double x)
+{
+    if (c->has_steps || !c->table) {
+        double low, high;
+        lb_coder_range(c, &low, &high);
+        const double half = c->codec->kind == LB_FLOAT || c->has_steps ? 0 : 0.5;
+        return x > high + half || x < low - half;
+    }
+    const struct lb_intervals *w = &c->ways[LB_NEAREST];
+    return x == x && (lb_key(x) >= w->over || lb_key(x) < w->under);
 }
 
 int lb_coder_bytes(const struct lb_coder *c, size_t n, size_t *bytes)

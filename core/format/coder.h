@@ -31,6 +31,12 @@ const struct lb_codec *lb_coder_codec(const struct lb_coder *c);
 /* Whether this way of encoding exists for the codec (overflow to Inf needs an Inf, wrap needs integers). */
 int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct lb_err *err);
 
+/* The smallest and the largest finite value. */
+void lb_coder_range(const struct lb_coder *c, double *low, double *high);
+
+/* Whether x lies so far outside that range that rounding to nearest leaves it: beyond the last value by more than half a step. */
+int lb_coder_beyond(const struct lb_coder *c, double x);
+
 /* Bytes of n elements. */
 int lb_coder_bytes(const struct lb_coder *c, size_t n, size_t *bytes);
 

@@ -14,7 +14,7 @@ uint64_t lb_code_get(const void *codes, unsigned bits, size_t i)
     uint64_t v = 0;
     for (unsigned got = 0; got < bits;) {
         const unsigned shift = (unsigned)((at + got) % 8), take = 8 - shift < bits - got ? 8 - shift : bits - got;
-        v |= (uint64_t)((p[(at + got) / 8] >> shift) & ((1u << take) - 1)) << got;
+        v |= (uint64_t)(((unsigned)p[(at + got) / 8] >> shift) & ((1u << take) - 1)) << got;
         got += take;
     }
     return v;

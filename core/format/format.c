@@ -8,26 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The codec's finite range. */
-static void range(const struct lb_coder *c, double *low, double *high)
-{
-    const struct lb_codec *k = lb_coder_codec(c);
-    const double *v = lb_coder_values(c);
-    *low = *high = 0;
-    if (!v && (k->kind == LB_SIGNED || k->kind == LB_UNSIGNED)) {
-        *high = ldexp(1, (int)k->bits - (k->kind == LB_SIGNED)) - 1;
-        *low = k->kind == LB_SIGNED ? -*high - 1 : 0;
-    } else if (!v) {
-        *high = k->bits == 32 ? 0x1.fffffep127 : 0x1.fffffffffffffp1023;
-        *low = -*high;
-    }
-    for (uint32_t i = 0; v && i < 1u << k->bits; i++)
-        if (isfinite(v[i])) {
-            *high = v[i] > *high ? v[i] : *high;
-            *low = v[i] < *low ? v[i] : *low;
-        }
-}
-
 static struct lb_encode way(const struct lb_format_config *c, uint64_t seed, uint32_t stream)
 {
     return (struct lb_encode){.rounding = c->rounding, .overflow = c->overflow, .seed = seed, .stream = stream};
@@ -76,7 +56,7 @@ static float tensor_scale(const struct lb_format *f, const float *x, size_t n)
         amax = a > amax ? a : amax;
     }
     double low, high;
-    range(f->coder, &low, &high);
+    lb_coder_range(f->coder, &low, &high);
     return canon_div(amax, (float)high);
 }
 
@@ -109,15 +89,13 @@ static int has_scale(const struct lb_format_config *c)
 
 static void count(const struct lb_format *f, const float *x, const float *in, const float *q, float s, size_t n, struct lb_format_stats *st)
 {
-    double low, high;
-    range(f->coder, &low, &high);
     for (size_t i = 0; i < n; i++) {
         const float v = unscaled(f->config, s, q[i]);
         const double d = (double)x[i] - (double)v;
         st->nan_codes += q[i] != q[i];
         st->inf_codes += isinf(q[i]) != 0;
         st->zeroed += x[i] != 0 && v == 0;
-        st->clipped += (double)in[i] > high || (double)in[i] < low;
+        st->clipped += lb_coder_beyond(f->coder, (double)in[i]) != 0;
         st->signal += (double)x[i] * (double)x[i];
         st->noise += d * d;
     }

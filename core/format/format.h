@@ -28,7 +28,7 @@ struct lb_format_stats {
     size_t weights;
     size_t nan_codes, inf_codes; /* codes that mean NaN or Inf */
     size_t zeroed;               /* weights that were not 0 and became 0 */
-    size_t clipped;              /* scaled weights beyond the codec's finite range */
+    size_t clipped;              /* scaled weights beyond the codec's range (lb_coder_beyond) */
     double signal, noise;        /* sums of w^2 and (w - w')^2, in binary64 */
     size_t bytes;                /* codes and scales */
 };

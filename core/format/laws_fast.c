@@ -25,7 +25,7 @@ static void try_packing(struct lb_laws *l, const double *x, size_t n, unsigned c
         lb_encode_f64(l->coder, NULL, x + i, 1, one);
         lb_decode_f64(l->coder, one, 1, &alone);
         if (lb_code_get(packed, bits, i) != lb_code_get(one, bits, 0) || !lb_same_number(alone, back[i]))
-            lb_law_wrong(l, "element %zu of %zu, %s: code %llx and value %s, alone %llx and %s", i, n, lb_number(x[i]).s,
+            lb_law_wrong(l, "element %zu of %zu, %s: code 0x%llx and value %s, alone 0x%llx and %s", i, n, lb_number(x[i]).s,
                          (unsigned long long)lb_code_get(packed, bits, i), lb_number(back[i]).s,
                          (unsigned long long)lb_code_get(one, bits, 0), lb_number(alone).s);
     }
@@ -52,7 +52,7 @@ static void law_pieces(struct lb_laws *l, const double *x, size_t n, unsigned ch
         lb_encode_f64(l->coder, &how, x + at, count, piece);
         for (size_t i = 0; i < count; i++, l->tried++)
             if (lb_code_get(piece, l->codec->bits, i) != lb_code_get(whole, l->codec->bits, at + i))
-                lb_law_wrong(l, "element %zu, %s: code %llx in the whole, %llx in a piece that begins at %zu", at + i,
+                lb_law_wrong(l, "element %zu, %s: code 0x%llx in the whole, 0x%llx in a piece that begins at %zu", at + i,
                              lb_number(x[at + i]).s, (unsigned long long)lb_code_get(whole, l->codec->bits, at + i),
                              (unsigned long long)lb_code_get(piece, l->codec->bits, i), at);
     }
@@ -129,7 +129,7 @@ static void try_encode(struct lb_laws *l, struct arrays *a, size_t at, size_t n,
         size_t i = 0;
         while (lb_code_get(out, c->bits, i) == lb_code_get(a->want_codes, c->bits, i))
             i++;
-        lb_law_wrong(l, "%s, element %zu of %zu: derived code %llx, fast code %llx", lb_number((double)a->x[at + i]).s, i, n,
+        lb_law_wrong(l, "%s, element %zu of %zu: derived code 0x%llx, fast code 0x%llx", lb_number((double)a->x[at + i]).s, i, n,
                      (unsigned long long)lb_code_get(a->want_codes, c->bits, i), (unsigned long long)lb_code_get(out, c->bits, i));
     }
     if (out[bytes] != FILL || memcmp(out + bytes, out + bytes + 1, 15) != 0)
@@ -147,9 +147,12 @@ static void try_decode(struct lb_laws *l, struct arrays *a, size_t at, size_t n,
     l->tried += n;
     for (size_t i = 0; i < n; i++)
         if (memcmp(out + i, a->want + i, sizeof *out) != 0) {
-            lb_law_wrong(l, "code %llx, element %zu of %zu: derived %s, fast %s, or another NaN",
+            uint32_t want, got;
+            memcpy(&want, a->want + i, sizeof want);
+            memcpy(&got, out + i, sizeof got);
+            lb_law_wrong(l, "code 0x%llx, element %zu of %zu: derived %s, fast %s (0x%08x and 0x%08x)",
                          (unsigned long long)lb_code_get(codes, c->bits, i), i, n, lb_number((double)a->want[i]).s,
-                         lb_number((double)out[i]).s);
+                         lb_number((double)out[i]).s, want, got);
             break;
         }
     for (size_t i = 0; i < 16 * sizeof *out; i++)

@@ -95,7 +95,7 @@ static int boundary_points(struct lb_laws *l, const struct lb_oracle *o)
     for (int side = 0; side < 2 && !r; side++)
         if (!isnan(lb_oracle_limit(o, side)))
             r = lb_points_near(p, lb_oracle_limit(o, side), l->err);
-    for (uint64_t i = 0; !r && i < 100000; i++)
+    for (uint64_t i = 0; !r && i < 20000; i++)
         r = lb_points_add(p, lb_points_random(i), l->err);
     return r;
 }

@@ -6,6 +6,7 @@
 #include "core/format/oracle.h"
 #include "kernels/canon.h"
 
+#include <float.h>
 #include <math.h>
 
 enum { SEEDED = 1000000 };
@@ -76,7 +77,7 @@ static void law_codes(struct lb_laws *l)
         if (l->codec->kind != LB_FLOAT && isnan(x))
             continue;
         if (!lb_same_number(x, y))
-            lb_law_wrong(l, "code %llx is %s, which becomes code %llx, %s", (unsigned long long)code, lb_number(x).s,
+            lb_law_wrong(l, "code 0x%llx is %s, which becomes code 0x%llx, %s", (unsigned long long)code, lb_number(x).s,
                          (unsigned long long)back, lb_number(y).s);
     }
     lb_law_end(l);
@@ -88,12 +89,12 @@ static double point(const struct lb_laws *l, uint64_t i)
 }
 
 /* Whether v, of the code beside y's, is a better answer for x than y by the rounding. */
-static int is_better(const struct lb_laws *l, uint32_t rounding, double x, double y, uint64_t code_y, double v, uint64_t code_v)
+static int is_better(const struct lb_laws *l, uint32_t rounding, long double x, double y, uint64_t code_y, double v, uint64_t code_v)
 {
     if (v == y || !isfinite(v))
         return 0;
     if (rounding == LB_TOWARD_ZERO) {
-        const int too_far = fabs(y) > fabs(x), fits = fabs(v) <= fabs(x);
+        const int too_far = fabsl(y) > fabsl(x), fits = fabsl(v) <= fabsl(x);
         return fits && (too_far || (!signbit(v) == !signbit(x) && fabs(v) > fabs(y)));
     }
     const int side = y < v ? lb_oracle_side(x, y, v) : -lb_oracle_side(x, v, y); /* > 0: nearer to v */
@@ -114,14 +115,14 @@ static void try_point(struct lb_laws *l, uint32_t rounding, double x)
     const double y = decode(l, code);
     l->tried++;
     if (!isfinite(y)) {
-        lb_law_wrong(l, "%s becomes code %llx, %s, though it saturates", lb_number(x).s, (unsigned long long)code, lb_number(y).s);
+        lb_law_wrong(l, "%s becomes code 0x%llx, %s, though it saturates", lb_number(x).s, (unsigned long long)code, lb_number(y).s);
         return;
     }
     for (int step = -1; step <= 1; step += 2) {
         const uint64_t next = (code + (uint64_t)(int64_t)step) & mask(l);
         const double v = decode(l, next);
         if (is_better(l, rounding, x, y, code, v, next))
-            lb_law_wrong(l, "%s becomes code %llx (%s), but code %llx (%s) is right", lb_number(x).s, (unsigned long long)code,
+            lb_law_wrong(l, "%s becomes code 0x%llx (%s), but code 0x%llx (%s) is right", lb_number(x).s, (unsigned long long)code,
                          lb_number(y).s, (unsigned long long)next, lb_number(v).s);
     }
 }
@@ -201,27 +202,35 @@ static void law_integers(struct lb_laws *l)
 }
 
 /* Integers that binary64 holds must become what binary64 becomes; others what is nearest. */
-static void law_from_integers(struct lb_laws *l)
+static void try_integer(struct lb_laws *l, int64_t x)
 {
     const struct lb_encode how = {.overflow = LB_SATURATE};
+    const uint64_t code = encode_int(l, x, 0);
+    const double y = decode(l, code);
+    const int held = (x < 0 ? 0 - (uint64_t)x : (uint64_t)x) <= UINT64_C(1) << 53;
+    l->tried++;
+    if (held && code != encode(l, &how, (double)x))
+        lb_law_wrong(l, "%lld becomes code 0x%llx, and as binary64 0x%llx", (long long)x, (unsigned long long)code,
+                     (unsigned long long)encode(l, &how, (double)x));
+    for (int step = -1; !held && LDBL_MANT_DIG >= 64 && step <= 1; step += 2) {
+        const uint64_t next = (code + (uint64_t)(int64_t)step) & mask(l);
+        const double v = decode(l, next);
+        if (is_better(l, LB_NEAREST, (long double)x, y, code, v, next))
+            lb_law_wrong(l, "%lld becomes code 0x%llx (%s), but code 0x%llx (%s) is right", (long long)x, (unsigned long long)code,
+                         lb_number(y).s, (unsigned long long)next, lb_number(v).s);
+    }
+}
+
+static void law_from_integers(struct lb_laws *l)
+{
     lb_law_begin(l, "64-bit integers are rounded once");
-    for (uint64_t i = 0; i < SEEDED; i++) {
+    for (uint64_t i = 0; i < SEEDED / 2; i++) {
         const canon_words w = canon_random64(24, 5, i);
-        const int64_t x = (int64_t)(((uint64_t)w.w[0] << 32 | w.w[1]) >> w.w[2] % 64);
-        const uint64_t code = encode_int(l, x, 0);
-        const double y = decode(l, code);
-        const int held = (x < 0 ? 0 - (uint64_t)x : (uint64_t)x) <= UINT64_C(1) << 53;
-        l->tried++;
-        if (held && code != encode(l, &how, (double)x))
-            lb_law_wrong(l, "%lld becomes code %llx, and as binary64 %llx", (long long)x, (unsigned long long)code,
-                         (unsigned long long)encode(l, &how, (double)x));
-        for (int step = -1; !held && step <= 1; step += 2) {
-            const double v = decode(l, (code + (uint64_t)(int64_t)step) & mask(l));
-            const int side =
-                isfinite(v) && v != y ? (y < v ? lb_oracle_side((long double)x, y, v) : -lb_oracle_side((long double)x, v, y)) : 0;
-            if (side > 0)
-                lb_law_wrong(l, "%lld becomes %s, but %s is nearer", (long long)x, lb_number(y).s, lb_number(v).s);
-        }
+        try_integer(l, (int64_t)(((uint64_t)w.w[0] << 32 | w.w[1]) >> w.w[2] % 64));
+        /* Beside the middle of two values, where rounding twice goes wrong. */
+        const double v = decode(l, code_at(l, i)), next = decode(l, (code_at(l, i) + 1) & mask(l));
+        for (int64_t k = -1; fabs(v) > 4 && fabs(v) < 0x1p62 && fabs(next) < 0x1p62 && k <= 1; k++)
+            try_integer(l, (int64_t)(v / 2) + (int64_t)(next / 2) + k);
     }
     lb_law_end(l);
 }
@@ -234,7 +243,7 @@ static void law_decode_agree(struct lb_laws *l)
         const int64_t k = decode_int(l, code);
         const double v = decode(l, code), want = l->codec->kind == LB_UNSIGNED ? (double)(uint64_t)k : (double)k;
         if (v != want)
-            lb_law_wrong(l, "code %llx is %lld and %s", (unsigned long long)code, (long long)k, lb_number(v).s);
+            lb_law_wrong(l, "code 0x%llx is %lld and %s", (unsigned long long)code, (long long)k, lb_number(v).s);
     }
     lb_law_end(l);
 }

@@ -23,6 +23,7 @@ static int add_param(struct lb_model *m, size_t layer, int is_bias, unsigned ndi
 {
     struct lb_param_tensor *p = &m->params[m->n_params];
     snprintf(p->name, sizeof p->name, "%zu.%s", layer, is_bias ? "bias" : "weight");
+    p->layer = layer;
     p->ndim = ndim;
     p->elems = 1;
     for (unsigned i = 0; i < ndim; i++) {
@@ -101,6 +102,18 @@ static int add_layer(struct lb_model *m, size_t index, const struct lb_layer_con
     return 0;
 }
 
+static int check_ablate(const struct lb_model *m, struct lb_err *err)
+{
+    for (size_t i = 0; i < m->config->n_ablate; i++) {
+        size_t p = 0;
+        while (p < m->n_params && m->params[p].layer != (size_t)m->config->ablate[i])
+            p++;
+        if (p == m->n_params)
+            return lb_fail(err, "model.ablate[%zu]: layer %lld has no weights", i, (long long)m->config->ablate[i]);
+    }
+    return 0;
+}
+
 int lb_model_create(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes, struct lb_model **out,
                     struct lb_err *err)
 {
@@ -123,6 +136,8 @@ int lb_model_create(const struct lb_model_config *config, size_t channels, size_
         r = lb_fail(err, "model.layers: no layer computes anything");
     if (!r && elems(at) != classes)
         r = lb_fail(err, "model.layers[%zu]: gives %zu outputs, but the data has %zu classes", config->n_layers - 1, elems(at), classes);
+    if (!r)
+        r = check_ablate(m, err);
     if (r) {
         lb_model_destroy(m);
         return -1;
@@ -170,6 +185,14 @@ void lb_model_init(struct lb_model *m, uint64_t seed)
     for (size_t i = 0; i < m->n_params; i++)
         for (size_t j = 0; j < m->params[i].elems; j++)
             m->params[i].value[j] = initial(&m->params[i], canon_random64(seed, m->params[i].stream, j));
+}
+
+void lb_model_ablate(struct lb_model *m)
+{
+    for (size_t i = 0; i < m->config->n_ablate; i++)
+        for (size_t p = 0; p < m->n_params; p++)
+            if (m->params[p].layer == (size_t)m->config->ablate[i])
+                memset(m->params[p].value, 0, m->params[p].elems * sizeof *m->params[p].value);
 }
 
 /* The parameters as a collection of views. */

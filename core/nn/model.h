@@ -10,6 +10,7 @@
 /* A parameter tensor: weights (out, in) or (O, C, kh, kw), biases (out). Named "<layer>.weight", "<layer>.bias", counting all of model.layers. */
 struct lb_param_tensor {
     char name[32];
+    size_t layer; /* index in model.layers */
     unsigned ndim;
     size_t shape[4], elems;
     float *value; /* host memory, owned by the model */
@@ -47,6 +48,9 @@ void lb_model_destroy(struct lb_model *m);
 
 /* Initial weights from Philox, streams by parameter: docs/arithmetic.md, "Initial weights". */
 void lb_model_init(struct lb_model *m, uint64_t seed);
+
+/* Sets the parameters of config->ablate's layers to 0. */
+void lb_model_ablate(struct lb_model *m);
 
 /* Parameters to and from a safetensors file of F32 tensors by name. `names` maps ours to the file's, or NULL. */
 int lb_model_save(const struct lb_model *m, const char *path, struct lb_err *err);

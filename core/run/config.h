@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* config.h - an experiment, read from JSON. The tables in config_tables.c (name, type, range, default, help) parse, validate, print help and make
- * configs/schema.json; nothing else knows the keys. */
+/* config.h - an experiment, read from JSON. The tables in config_tables.c (name, type, range, default, help) parse, validate, print help and
+ * make configs/schema.json; nothing else knows the keys. */
 #ifndef LB_CONFIG_H
 #define LB_CONFIG_H
 
@@ -33,7 +33,8 @@ enum lb_init {
     LB_INIT_ZEROS
 };
 
-/* "init" (weights) and "bias_init": {"rule": "uniform", "low": 0, "high": 0.01} or just "he_normal". fan_in: U(-1/fan_in, 1/fan_in), the demo's. */
+/* "init" (weights) and "bias_init": {"rule": "uniform", "low": 0, "high": 0.01} or just "he_normal". fan_in: U(-1/fan_in, 1/fan_in), the
+ * demo's. */
 struct lb_init_config {
     int rule; /* enum lb_init; default he_normal for weights, zeros for biases */
     double low, high;
@@ -79,6 +80,8 @@ struct lb_model_config {
     struct lb_layer_config *layers;
     char *weights; /* a safetensors file with a trained network (then nothing is trained), or NULL */
     json_t *names; /* "weight_names": {"0.weight": "fc1.weight"}: ours -> theirs; or NULL */
+    int64_t *ablate; /* layers whose parameters become 0 after training */
+    size_t n_ablate;
     int has_train; /* the model's own "train", which replaces the experiment's */
     struct lb_train_config train;
     json_t *json; /* canonical: all defaults filled in; decides the hash of the training together with train_json */

@@ -37,7 +37,7 @@ const struct lb_table lb_data_table = {.name = "data", .help = "the samples", .o
 
 static const char *const init_rules[] = {"he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "uniform", "fan_in", "zeros", NULL};
 static const char *const activations[] = {"linear", "relu", "scaled_relu", "sigmoid", "tanh", "softmax", NULL};
-static const char *const layer_types[] = {"dense", "conv2d", "flatten", "activation", NULL};
+static const char *const layer_types[] = {"dense", "conv2d", "flatten", "activation", "reshape", NULL};
 
 static const struct lb_option init_options[] = {
     {.key = "rule", .type = LB_OPT_CHOICE, IN(lb_init_config, rule), .choices = init_rules, .flags = LB_REQUIRED,
@@ -62,6 +62,8 @@ static const struct lb_option layer_options[] = {
      .help = "conv2d: step of the filter in both directions"},
     {.key = "padding", .type = LB_OPT_INT, IN(lb_layer_config, padding), .min = 0, .max = 1000, .value = "0",
      .help = "conv2d: rows and columns of zeros on each side"},
+    {.key = "shape", .type = LB_OPT_INTS, IN(lb_layer_config, shape), .n = 3, .min = 1, .max = 1e6,
+     .help = "reshape: channels, height and width, as a conv2d behind a dense layer needs them"},
     {.key = "activation", .type = LB_OPT_CHOICE, IN(lb_layer_config, activation), .choices = activations, .value = "linear",
      .help = "what is applied to the outputs; softmax only in the last layer"},
     {.key = "alpha", .type = LB_OPT_REAL, IN(lb_layer_config, alpha), .min = -ANY_MAX, .max = ANY_MAX, .value = "1.1",
@@ -73,6 +75,8 @@ static const struct lb_option layer_options[] = {
 static const struct lb_rule layer_rules[] = {{LB_RULE_NEEDS, {"units"}, "type", {"dense"}},
                                              {LB_RULE_NEEDS, {"filters", "kernel"}, "type", {"conv2d"}},
                                              {LB_RULE_NEEDS, {"activation"}, "type", {"activation"}},
+                                             {LB_RULE_NEEDS, {"shape"}, "type", {"reshape"}},
+                                             {LB_RULE_ONLY, {"shape"}, "type", {"reshape"}},
                                              {LB_RULE_ONLY, {"units"}, "type", {"dense"}},
                                              {LB_RULE_ONLY, {"filters", "kernel", "stride", "padding"}, "type", {"conv2d"}},
                                              {LB_RULE_ONLY, {"init", "bias_init"}, "type", {"dense", "conv2d"}},
@@ -88,6 +92,7 @@ static const struct lb_option names_rest = {
 static const struct lb_table names_table = {
     .name = "weight_names", .help = "the file's names of the model's tensors", .options = no_options, .rest = &names_rest};
 
+static const struct lb_option layer_index = {.type = LB_OPT_INT, .min = 0, .max = 999};
 static const struct lb_option model_options[] = {
     {.key = "name", .type = LB_OPT_TEXT, IN(lb_model_config, name), .max = 100, .value = "model", .flags = LB_WORD | LB_UNHASHED,
      .help = "for tables and files"},
@@ -95,10 +100,12 @@ static const struct lb_option model_options[] = {
      .max = 1e6, .help = "channels, height and width of a sample; by default the data's"},
     {.key = "layers", .type = LB_OPT_LIST, LIST_IN(lb_model_config, layers, n_layers), .item = &layer_item, .min = 1, .max = 1000,
      .flags = LB_REQUIRED, .help = "from input to output"},
-    {.key = "weights", .type = LB_OPT_TEXT, IN(lb_model_config, weights),
+    {.key = "weights", .type = LB_OPT_TEXT, IN(lb_model_config, weights), .flags = LB_UNHASHED,
      .help = "a safetensors file of trained weights; nothing is trained then"},
     {.key = "weight_names", .type = LB_OPT_MAP, IN(lb_model_config, names), .table = &names_table,
      .help = "where the file has other names than \"0.weight\", \"0.bias\", ..."},
+    {.key = "ablate", .type = LB_OPT_LIST, LIST_IN(lb_model_config, ablate, n_ablate), .item = &layer_index, .min = 1, .max = 1000,
+     .flags = LB_UNIQUE, .help = "layers (counted from 0) whose weights and biases become 0 after training: what do they contribute?"},
     {.key = "train", .type = LB_OPT_OBJECT, IN(lb_model_config, train), .has = offsetof(struct lb_model_config, has_train),
      .table = &lb_train_table, .flags = LB_UNHASHED,
      .help = "replaces the experiment's \"train\" for this model"},

@@ -64,12 +64,12 @@ static double half_interval(const double *v, size_t n, double mean)
 }
 
 /* Mean of a numeric column over the group's finished trials; how many there are. */
-static size_t mean_of(const struct group *g, const char *column, double *mean, double *half)
+static size_t mean_of(const struct group *g, const char *column, double *mean_out, double *half)
 {
     double *v = lb_alloc(json_array_size(g->trials) + 1, sizeof *v, NULL);
     size_t n = 0, i;
     json_t *t;
-    *mean = *half = 0;
+    *mean_out = *half = 0;
     if (!v)
         return 0;
     json_array_foreach(g->trials, i, t)
@@ -82,25 +82,30 @@ static size_t mean_of(const struct group *g, const char *column, double *mean, d
             v[n++] = !strcmp(s, "inf") ? (double)INFINITY : !strcmp(s, "-inf") ? (double)-INFINITY : (double)NAN;
     }
     for (size_t k = 0; k < n; k++)
-        *mean += v[k];
+        *mean_out += v[k];
     if (n)
-        *mean /= (double)n;
+        *mean_out /= (double)n;
     if (n > 1)
-        *half = half_interval(v, n, *mean);
+        *half = half_interval(v, n, *mean_out);
     lb_free(v);
     return n;
 }
 
+static double mean(const struct group *g, const char *column)
+{
+    double v, half;
+    mean_of(g, column, &v, &half);
+    return v;
+}
+
 static void put_mean(struct page *p, const struct group *g, const char *column, int decimals)
 {
-    double mean, half;
-    const size_t n = mean_of(g, column, &mean, &half);
-    if (n && mean == 0)
-        mean = 0.0;
-    if (n && isfinite(mean))
-        lb_text_add(&p->out, n > 1 ? " %.*f ± %.*f |" : " %.*f |", decimals, mean + 0.0, decimals, half);
+    double v, half;
+    const size_t n = mean_of(g, column, &v, &half);
+    if (n && isfinite(v))
+        lb_text_add(&p->out, n > 1 ? " %.*f ± %.*f |" : " %.*f |", decimals, v == 0 ? 0.0 : v, decimals, half);
     else
-        lb_text_add(&p->out, " %s |", !n ? "" : mean != mean ? "nan" : mean > 0 ? "inf" : "-inf");
+        lb_text_add(&p->out, " %s |", !n ? "" : v != v ? "nan" : v > 0 ? "inf" : "-inf");
 }
 
 static int all_ok(const struct group *g)
@@ -198,25 +203,18 @@ static void put_table(struct page *p, size_t from, size_t to)
 /* Quality bought per MiB, as the published study has it. */
 static double trade_off(const struct group *g)
 {
-    double quality, bytes, half;
-    mean_of(g, "quality", &quality, &half);
-    mean_of(g, "file_bytes", &bytes, &half);
-    const double mib = bytes / 1048576;
-    return quality / (mib > 0.01 ? mib : 0.01);
+    const double mib = mean(g, "file_bytes") / 1048576;
+    return mean(g, "quality") / (mib > 0.01 ? mib : 0.01);
 }
 
 static double quality(const struct group *g)
 {
-    double v, half;
-    mean_of(g, "quality", &v, &half);
-    return v;
+    return mean(g, "quality");
 }
 
 static double small(const struct group *g)
 {
-    double v, half;
-    mean_of(g, "file_bytes", &v, &half);
-    return -v;
+    return -mean(g, "file_bytes");
 }
 
 /* The best group by `score`, the smaller file where two are equal; F32 and F64, which nothing can beat in quality, do not compete. */
@@ -238,10 +236,7 @@ static void put_pick(struct page *p, const char *what, const struct group *g)
 {
     if (!g)
         return;
-    double q, half, top1;
-    mean_of(g, "quality", &q, &half);
-    mean_of(g, "top1", &top1, &half);
-    lb_text_add(&p->out, "- %s: **%s** (quality %.2f %%, top-1 %.2f %%,", what, text_of(g->first, "format"), q, top1);
+    lb_text_add(&p->out, "- %s: **%s** (quality %.2f %%, top-1 %.2f %%,", what, text_of(g->first, "format"), mean(g, "quality"), mean(g, "top1"));
     put_size(p, g);
     p->out.n -= 2; /* without the cell's " |" */
     p->out.s[p->out.n] = 0;
@@ -262,50 +257,48 @@ static void put_picks(struct page *p, size_t from, size_t to)
 
 /* ---- Findings: a cause is named only where the counts show it ---- */
 
-static void put_finding(struct page *p, const struct group *g, double chance)
+static void put_finding(struct page *p, const struct group *g)
 {
-    double nan, inf, zeroed, clipped, weights, learned, noise, half;
-    mean_of(g, "nan_codes", &nan, &half);
-    mean_of(g, "inf_codes", &inf, &half);
-    mean_of(g, "zeroed", &zeroed, &half);
-    mean_of(g, "clipped", &clipped, &half);
-    mean_of(g, "weights", &weights, &half);
-    mean_of(g, "top1_f32", &learned, &half);
-    mean_of(g, "sqnr_db", &noise, &half);
-    const char *sep = "";
-    if (learned <= 2 * chance) {
-        lb_text_add(&p->out, "F32 itself learned little or nothing, so quality means little");
-        sep = "; ";
-    }
-    if (nan + inf > 0) {
-        lb_text_add(&p->out, "%sInf or NaN among the weights", sep);
-        sep = "; ";
-    }
-    if (clipped > 0) {
-        lb_text_add(&p->out, "%s%s", sep, json_is_true(json_object_get(g->first, "wraps")) ? "weights wrapped around" : "weights clipped");
-        sep = "; ";
-    }
-    if (zeroed > 0.5 * weights) {
-        lb_text_add(&p->out, "%smost weights became zero", sep);
-        sep = "; ";
-    }
-    if (!*sep)
-        lb_text_add(&p->out, "%s", noise == (double)INFINITY ? "nothing is lost" : "rounding only");
+    const int wraps = json_is_true(json_object_get(g->first, "wraps"));
+    const struct {
+        int holds;
+        const char *text;
+    } causes[] = {{mean(g, "nan_codes") > 0, "NaN among the weights"},
+                  {mean(g, "inf_codes") > 0, "Inf among the weights"},
+                  {mean(g, "clipped") > 0 && wraps, "weights wrapped around"},
+                  {mean(g, "clipped") > 0 && !wraps, "weights beyond the range"},
+                  {mean(g, "zeroed") > 0.5 * mean(g, "weights"), "most weights became zero"}};
+    int n = 0;
+    for (size_t i = 0; i < sizeof causes / sizeof *causes; i++)
+        if (causes[i].holds)
+            lb_text_add(&p->out, "%s%s", n++ ? "; " : "", causes[i].text);
+    if (!n)
+        lb_text_add(&p->out, "%s", mean(g, "sqnr_db") == (double)INFINITY ? "nothing is lost" : "rounding only");
+}
+
+/* Whether the F32 network had learned anything is said before anything is made of its table. */
+static void put_learned(struct page *p, const struct group *g)
+{
+    const json_int_t classes = json_integer_value(json_object_get(p->experiment, "classes"));
+    const double chance = classes > 0 ? 100 / (double)classes : 0, learned = mean(g, "top1_f32");
+    lb_text_add(&p->out, "Claimed, reproduced, and what the counts show. ");
+    if (learned <= 2 * chance)
+        lb_text_add(&p->out, "The F32 network itself is right on %.2f %% of the labels, where chance is %.0f %%: it had learned little or nothing, so quality, "
+                             "which compares with its outputs, says nothing about accuracy here.\n\n", learned, chance);
+    else
+        lb_text_add(&p->out, "The F32 network is right on %.2f %% of the labels (chance is %.0f %%).\n\n", learned, chance);
 }
 
 static void put_findings(struct page *p, size_t from, size_t to)
 {
-    const json_int_t classes = json_integer_value(json_object_get(p->experiment, "classes"));
-    const double chance = classes > 0 ? 100 / (double)classes : 0;
-    lb_text_add(&p->out, "Claimed, reproduced, and why (chance is %.0f %%):\n\n", chance);
-    lb_text_add(&p->out, "| format | claimed quality %% | ours %% | F32 top-1 %% | top-1 %% | NaN codes | Inf codes | became 0 | beyond range | of weights | "
-                         "what the counts show |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
+    put_learned(p, &p->groups[from]);
+    lb_text_add(&p->out, "| format | claimed quality %% | ours %% | top-1 %% | NaN codes | Inf codes | became 0 | beyond range | of weights | "
+                         "what the counts show |\n|---|---|---|---|---|---|---|---|---|---|\n");
     for (size_t i = from; i < to; i++) {
         const struct group *g = &p->groups[i];
         lb_text_add(&p->out, "| %s |", text_of(g->first, "format"));
         put_cell(p, g, "published_quality");
         put_mean(p, g, "quality", 2);
-        put_mean(p, g, "top1_f32", 2);
         put_mean(p, g, "top1", 2);
         put_mean(p, g, "nan_codes", 0);
         put_mean(p, g, "inf_codes", 0);
@@ -313,7 +306,7 @@ static void put_findings(struct page *p, size_t from, size_t to)
         put_mean(p, g, "clipped", 0);
         put_mean(p, g, "weights", 0);
         lb_text_add(&p->out, " ");
-        put_finding(p, g, chance);
+        put_finding(p, g);
         lb_text_add(&p->out, " |\n");
     }
     lb_text_add(&p->out, "\n");

@@ -55,8 +55,8 @@ struct lb_option {
     const char *help;
 };
 
-/* Rules between the keys of one object. "Where": `when` is one of `values` (by its default where it is absent), or without values is given at
- * all. */
+/* Rules between the keys of one object. "Where": `when` is one of `values` (by its default where it is absent), or without values is given
+ * at all. */
 enum lb_rule_kind {
     LB_RULE_NEEDS = 1, /* keys are required where ... */
     LB_RULE_ONLY,      /* keys are allowed only where ... */
@@ -86,8 +86,8 @@ struct lb_source {
     size_t n_sets;
 };
 
-/* "name:line:column: path: message", or "--set PATH=VALUE: path: message" where that gave the value. With `key` (else NULL), the place is that
- * of this key of the object at `path`. */
+/* "name:line:column: path: message", or "--set PATH=VALUE: path: message" where that gave the value. With `key` (else NULL), the place is
+ * that of this key of the object at `path`. */
 int lb_source_fail(const struct lb_source *from, const char *path, const char *key, struct lb_err *err, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 

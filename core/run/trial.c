@@ -78,10 +78,11 @@ int lb_training_work(void *job, json_t *reply, struct lb_err *err)
     struct lb_model *m = NULL;
     char sha[65];
     char *path = lb_trained_path(j->folder, t->hash, err);
-    const int r = !path || create_model(j->plan, t->model, &m, err) || train(j->plan, t, m, &result, err) || lb_model_save(m, path, err) ||
-                          lb_model_sha256(m, sha, err)
-                      ? -1
-                      : 0;
+    int r = !path || create_model(j->plan, t->model, &m, err) || train(j->plan, t, m, &result, err) ? -1 : 0;
+    if (!r) {
+        lb_model_ablate(m);
+        r = lb_model_save(m, path, err) || lb_model_sha256(m, sha, err) ? -1 : 0;
+    }
     if (!r) {
         json_object_set_new(reply, "loss", lb_json_number(result.loss));
         json_object_set_new(reply, "seconds", json_real(result.seconds));

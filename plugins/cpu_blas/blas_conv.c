@@ -23,7 +23,8 @@ struct layout {
 
 static struct layout layout(const struct lb_conv *s)
 {
-    struct layout l = {.s = *s, .rows = (s->h + 2 * s->pad + s->stride - 1) / s->stride, .cols = (s->w + 2 * s->pad + s->stride - 1) / s->stride};
+    struct layout l = {
+        .s = *s, .rows = (s->h + 2 * s->pad + s->stride - 1) / s->stride, .cols = (s->w + 2 * s->pad + s->stride - 1) / s->stride};
     l.planes = s->c * s->stride * s->stride * l.rows * l.cols;
     l.k = s->c * s->kh * s->kw;
     l.p = s->oh * s->ow;
@@ -42,31 +43,33 @@ static size_t plane_at(const struct layout *l, size_t c, size_t y, size_t x)
     return (((c * s + y % s) * s + x % s) * l->rows + y / s) * l->cols + x / s;
 }
 
-/* Every stride-th pixel of an image row is a run of a plane row. */
-static void to_planes(const struct layout *l, const float *image, float *planes)
+/* Where each of the `stride` parts of image row (c, y) lies in the planes, taking turns from the row's first pixel. */
+static void row_parts(const struct layout *l, size_t c, size_t y, float *planes, float **part)
+{
+    for (size_t b = 0; b < l->s.stride; b++)
+        part[b] = planes + plane_at(l, c, y + l->s.pad, b + l->s.pad);
+}
+
+static void to_planes(const struct layout *l, const float *image, float *planes, float **part)
 {
     const struct lb_conv *s = &l->s;
     if (s->pad || s->w % s->stride || s->h % s->stride)
         memset(planes, 0, l->planes * sizeof *planes);
     for (size_t c = 0; c < s->c; c++)
-        for (size_t y = 0; y < s->h; y++, image += s->w)
-            for (size_t b = 0; b < s->stride && b < s->w; b++) {
-                float *out = planes + plane_at(l, c, y + s->pad, b + s->pad);
-                for (size_t x = b, j = 0; x < s->w; x += s->stride, j++)
-                    out[j] = image[x];
-            }
+        for (size_t y = 0; y < s->h; y++, image += s->w) {
+            row_parts(l, c, y, planes, part);
+            blas_split(image, s->w, s->stride, part);
+        }
 }
 
-static void from_planes(const struct layout *l, const float *planes, float *image)
+static void from_planes(const struct layout *l, float *planes, float *image, float **part)
 {
     const struct lb_conv *s = &l->s;
     for (size_t c = 0; c < s->c; c++)
-        for (size_t y = 0; y < s->h; y++, image += s->w)
-            for (size_t b = 0; b < s->stride && b < s->w; b++) {
-                const float *in = planes + plane_at(l, c, y + s->pad, b + s->pad);
-                for (size_t x = b, j = 0; x < s->w; x += s->stride, j++)
-                    image[x] = in[j];
-            }
+        for (size_t y = 0; y < s->h; y++, image += s->w) {
+            row_parts(l, c, y, planes, part);
+            blas_join(part, s->w, s->stride, image);
+        }
 }
 
 /* Runs go in ascending order, so what a step writes beyond its run is overwritten by the next one. */
@@ -92,8 +95,7 @@ static void add_col(const struct layout *l, const float *col, float *planes)
             for (size_t kx = 0; kx < s->kw; kx++) {
                 float *out = planes + plane_at(l, c, ky, kx);
                 for (size_t oy = 0; oy < s->oh; oy++, out += l->cols, col += s->ow)
-                    for (size_t i = 0; i < s->ow; i++)
-                        out[i] += col[i];
+                    blas_add(out, col, s->ow);
             }
 }
 
@@ -104,19 +106,33 @@ struct job {
     float *out;
     uint32_t act;
     float alpha;
-    float *scratch; /* (parts, each) */
     size_t each, parts;
+    float *scratch; /* (parts, each): what follows, one after the other */
 };
 
-/* An op's scratch: `extra` floats a part behind planes and col. */
-static int start(struct job *j, struct device *d, const struct lb_conv *s, size_t extra)
+struct room {
+    float *planes, *col, *sum;
+    float **part; /* (stride) */
+};
+
+static struct room room(const struct job *j, size_t part)
+{
+    struct room r = {.planes = j->scratch + part * j->each};
+    r.col = r.planes + padded(j->l.planes);
+    r.part = (float **)(void *)(r.col + padded(j->l.k * j->l.p));
+    r.sum = r.col + padded(j->l.k * j->l.p) + padded(2 * j->l.s.stride);
+    return r;
+}
+
+/* `sum`: floats wanted there. */
+static int start(struct job *j, struct device *d, const struct lb_conv *s, size_t sum)
 {
     if (s->oh > INT_MAX / 2 / (s->ow + 1) || s->c > INT_MAX / 2 / (s->kh * s->kw + 1) || s->o > INT_MAX)
         return blas_fail(d, "convolution: OpenBLAS takes sizes below 2^31");
     j->d = d;
     j->l = layout(s);
     j->parts = blas_parts(d, s->n * s->o * j->l.k * j->l.p, s->n);
-    j->each = padded(j->l.planes) + padded(j->l.k * j->l.p) + padded(extra);
+    j->each = padded(j->l.planes) + padded(j->l.k * j->l.p) + padded(2 * s->stride) + padded(sum);
     j->scratch = blas_scratch(d, j->parts * j->each);
     return j->scratch ? 0 : -1;
 }
@@ -126,24 +142,21 @@ static void forward(void *arg, size_t part)
     const struct job *j = arg;
     const struct layout *l = &j->l;
     const struct range r = blas_range(l->s.n, 1, j->parts, part);
-    float *planes = j->scratch + part * j->each, *col = planes + padded(l->planes), *sum = col + padded(l->k * l->p);
+    const struct room m = room(j, part);
     for (size_t n = r.begin; n < r.end; n++) {
-        float *y = j->out + n * l->s.o * l->p, *to = j->act == LB_LINEAR ? y : sum;
-        to_planes(l, j->x + n * l->s.c * l->s.h * l->s.w, planes);
-        to_col(l, planes, col);
-        for (size_t i = 0; j->bias && i < l->s.o; i++)
-            for (size_t p = 0; p < l->p; p++)
-                to[i * l->p + p] = j->bias[i];
-        blas_sgemm(j->d, 0, 0, l->s.o, l->p, l->k, j->w, l->k, col, l->p, j->bias ? 1.0f : 0.0f, to, l->p);
-        if (to != y)
-            j->d->k->act(sum, y, l->s.o * l->p, (int)j->act, j->alpha);
+        float *y = j->out + n * l->s.o * l->p;
+        to_planes(l, j->x + n * l->s.c * l->s.h * l->s.w, m.planes, m.part);
+        to_col(l, m.planes, m.col);
+        blas_sgemm(j->d, 0, 0, l->s.o, l->p, l->k, j->w, l->k, m.col, l->p, 0.0f, y, l->p);
+        for (size_t i = 0; i < l->s.o; i++)
+            blas_activate(j->d, y + i * l->p, l->p, j->bias ? j->bias[i] : 0.0f, j->act, j->alpha);
     }
 }
 
 int blas_conv2d(void *dev, const struct lb_conv2d *o)
 {
     struct job j = {.x = lb_f32(o->x), .w = lb_f32(o->w), .bias = lb_f32(o->bias), .out = lb_f32(o->y), .act = o->act, .alpha = o->alpha};
-    if (start(&j, dev, &o->s, o->s.o * o->s.oh * o->s.ow))
+    if (start(&j, dev, &o->s, 0))
         return -1;
     blas_parallel(j.d, j.parts, forward, &j);
     return 0;
@@ -154,11 +167,11 @@ static void input_gradient(void *arg, size_t part)
     const struct job *j = arg;
     const struct layout *l = &j->l;
     const struct range r = blas_range(l->s.n, 1, j->parts, part);
-    float *planes = j->scratch + part * j->each, *col = planes + padded(l->planes);
+    const struct room m = room(j, part);
     for (size_t n = r.begin; n < r.end; n++) {
-        blas_sgemm(j->d, 1, 0, l->k, l->p, l->s.o, j->w, l->k, j->dy + n * l->s.o * l->p, l->p, 0.0f, col, l->p);
-        add_col(l, col, planes);
-        from_planes(l, planes, j->out + n * l->s.c * l->s.h * l->s.w);
+        blas_sgemm(j->d, 1, 0, l->k, l->p, l->s.o, j->w, l->k, j->dy + n * l->s.o * l->p, l->p, 0.0f, m.col, l->p);
+        add_col(l, m.col, m.planes);
+        from_planes(l, m.planes, j->out + n * l->s.c * l->s.h * l->s.w, m.part);
     }
 }
 
@@ -177,11 +190,11 @@ static void weight_gradient(void *arg, size_t part)
     const struct job *j = arg;
     const struct layout *l = &j->l;
     const struct range r = blas_range(l->s.n, 1, j->parts, part);
-    float *planes = j->scratch + part * j->each, *col = planes + padded(l->planes), *sum = col + padded(l->k * l->p);
+    const struct room m = room(j, part);
     for (size_t n = r.begin; n < r.end; n++) {
-        to_planes(l, j->x + n * l->s.c * l->s.h * l->s.w, planes);
-        to_col(l, planes, col);
-        blas_sgemm(j->d, 0, 1, l->s.o, l->k, l->p, j->dy + n * l->s.o * l->p, l->p, col, l->p, n > r.begin ? 1.0f : 0.0f, sum, l->k);
+        to_planes(l, j->x + n * l->s.c * l->s.h * l->s.w, m.planes, m.part);
+        to_col(l, m.planes, m.col);
+        blas_sgemm(j->d, 0, 1, l->s.o, l->k, l->p, j->dy + n * l->s.o * l->p, l->p, m.col, l->p, n > r.begin ? 1.0f : 0.0f, m.sum, l->k);
     }
 }
 
@@ -196,10 +209,7 @@ int blas_conv2d_dw(void *dev, const struct lb_conv2d_grad *o)
     if (l->s.n == 0)
         return 0;
     blas_parallel(j.d, j.parts, weight_gradient, &j);
-    for (size_t part = 0; part < j.parts; part++) {
-        const float *sum = j.scratch + part * j.each + padded(l->planes) + padded(l->k * l->p);
-        for (size_t i = 0; i < n; i++)
-            j.out[i] += sum[i];
-    }
+    for (size_t part = 0; part < j.parts; part++)
+        blas_add(j.out, room(&j, part).sum, n);
     return 0;
 }

@@ -29,18 +29,17 @@ void blas_parallel(const struct device *d, size_t parts, void (*fn)(void *arg, s
         d->host->parallel(d->host, parts, fn, arg);
 }
 
-void blas_sgemm(const struct device *d, int trans_a, int trans_b, size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
-                float beta, float *c, size_t ldc)
+void blas_sgemm(const struct device *d, int trans_a, int trans_b, size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+                size_t ldb, float beta, float *c, size_t ldc)
 {
     enum { ROW_MAJOR = 101, AS_IT_IS = 111, TRANSPOSED = 112 };
-    d->blas.sgemm(ROW_MAJOR, trans_a ? TRANSPOSED : AS_IT_IS, trans_b ? TRANSPOSED : AS_IT_IS, (int)m, (int)n, (int)k, 1.0f, a, (int)lda, b, (int)ldb,
-                  beta, c, (int)ldc);
+    d->blas.sgemm(ROW_MAJOR, trans_a ? TRANSPOSED : AS_IT_IS, trans_b ? TRANSPOSED : AS_IT_IS, (int)m, (int)n, (int)k, 1.0f, a, (int)lda, b,
+                  (int)ldb, beta, c, (int)ldc);
 }
 
 struct job {
     const struct device *d;
     const struct lb_gemm *o;
-    float *sum; /* (m, n): the product before the activation; the output itself where there is none */
     size_t parts;
 };
 
@@ -52,13 +51,12 @@ static void block(const struct job *j, struct range rows, struct range cols)
     const size_t lda = o->trans_a ? o->m : o->k, ldb = o->trans_b ? o->k : o->n;
     const float *a = lb_f32(o->a) + (o->trans_a ? rows.begin : rows.begin * lda), *bias = lb_f32(o->bias);
     const float *b = lb_f32(o->b) + (o->trans_b ? cols.begin * ldb : cols.begin);
-    const size_t at = rows.begin * o->n + cols.begin;
-    float *sum = j->sum + at, *c = lb_f32(o->c) + at;
+    float *c = lb_f32(o->c) + rows.begin * o->n + cols.begin;
     for (size_t i = 0; bias && i < m; i++)
-        memcpy(sum + i * o->n, bias + cols.begin, n * sizeof *bias);
-    blas_sgemm(j->d, o->trans_a, o->trans_b, m, n, o->k, a, lda, b, ldb, bias ? 1.0f : 0.0f, sum, o->n);
-    for (size_t i = 0; sum != c && i < m; i++)
-        j->d->k->act(sum + i * o->n, c + i * o->n, n, (int)o->act, o->alpha);
+        memcpy(c + i * o->n, bias + cols.begin, n * sizeof *bias);
+    blas_sgemm(j->d, o->trans_a, o->trans_b, m, n, o->k, a, lda, b, ldb, bias ? 1.0f : 0.0f, c, o->n);
+    for (size_t i = 0; o->act != LB_LINEAR && i < m; i++)
+        blas_activate(j->d, c + i * o->n, n, 0.0f, o->act, o->alpha);
 }
 
 static void part(void *arg, size_t i)
@@ -78,11 +76,9 @@ int blas_gemm(void *dev, const struct lb_gemm *o)
     struct device *d = dev;
     if (o->m > INT_MAX || o->n > INT_MAX || o->k > INT_MAX)
         return blas_fail(d, "gemm: OpenBLAS takes sizes below 2^31");
-    struct job j = {d, o, lb_f32(o->c), 1};
+    struct job j = {d, o, 1};
     if (o->m == 0 || o->n == 0)
         return 0;
-    if (o->act != LB_LINEAR && !(j.sum = blas_scratch(d, o->m * o->n)))
-        return -1;
     j.parts = blas_parts(d, o->m * o->n * o->k, ((o->m > o->n ? o->m : o->n) + 15) / 16);
     blas_parallel(d, j.parts, part, &j);
     return 0;

@@ -52,7 +52,8 @@ static int load(struct blas *b, char *why, size_t why_size)
 static const char *better_core(const char *core, unsigned cpu)
 {
     static const char *const avx512[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
-    static const char *const older[] = {"Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Atom", "Nano", "Athlon", "Opteron", "Barcelona", "Bobcat"};
+    static const char *const older[] = {"Prescott", "Core2",  "Penryn",  "Dunnington", "Nehalem", "Atom",
+                                        "Nano",     "Athlon", "Opteron", "Barcelona",  "Bobcat"};
     int is_avx512 = 0, is_older = 0;
     for (size_t i = 0; i < sizeof avx512 / sizeof *avx512; i++)
         is_avx512 |= !strcmp(core, avx512[i]);

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-_Static_assert((int)REF_TANH == (int)LB_TANH && (int)REF_SCALED_RELU == (int)LB_SCALED_RELU && (int)REF_HALF == (int)LB_HALF, "same numbers");
+_Static_assert((int)REF_TANH == (int)LB_TANH && (int)REF_SCALED_RELU == (int)LB_SCALED_RELU && (int)REF_HALF == (int)LB_HALF,
+               "same numbers");
 
 enum { GRAIN = 1 << 15 }; /* elements for which a second thread is worth waking: some microseconds of memory traffic */
 
@@ -88,7 +89,8 @@ static void run_range(void *arg, size_t i)
 }
 
 /* n rows of `width` elements. */
-static int spread(struct device *d, const void *op, size_t n, size_t width, void (*range)(const struct device *, const void *, struct range))
+static int spread(struct device *d, const void *op, size_t n, size_t width,
+                  void (*range)(const struct device *, const void *, struct range))
 {
     const size_t cells = width < 1 ? 1 : width < GRAIN ? width : GRAIN;
     struct job j = {d, op, n, width < 16 ? 16 : 1, n / (GRAIN / cells), range};
@@ -101,7 +103,9 @@ static int spread(struct device *d, const void *op, size_t n, size_t width, void
 static void act_range(const struct device *d, const void *op, struct range r)
 {
     const struct lb_act_op *o = op;
-    d->k->act(lb_f32(o->x) + r.begin, lb_f32(o->y) + r.begin, r.end - r.begin, (int)o->act, o->alpha);
+    float *y = lb_f32(o->y) + r.begin;
+    memcpy(y, lb_f32(o->x) + r.begin, (r.end - r.begin) * sizeof *y);
+    blas_activate(d, y, r.end - r.begin, 0.0f, o->act, o->alpha);
 }
 
 static int act(void *dev, const struct lb_act_op *o)
@@ -109,19 +113,12 @@ static int act(void *dev, const struct lb_act_op *o)
     return spread(dev, o, o->n, 1, act_range);
 }
 
-/* The reference form is not made vectors of where dx is dy; these two are what networks mostly use. */
 static void relu_grad_range(const struct device *d, const void *op, struct range r)
 {
     const struct lb_act_op *o = op;
-    const float *y = lb_f32(o->y), *dy = lb_f32(o->dy), factor = o->act == LB_RELU ? 1.0f : o->alpha;
-    float *dx = lb_f32(o->dx);
+    const size_t at = r.begin;
     (void)d;
-    if (dx == dy)
-        for (size_t i = r.begin; i < r.end; i++)
-            dx[i] = y[i] > 0 ? factor * dx[i] : 0.0f;
-    else
-        for (size_t i = r.begin; i < r.end; i++)
-            dx[i] = y[i] > 0 ? factor * dy[i] : 0.0f;
+    blas_relu_grad(lb_f32(o->y) + at, lb_f32(o->dy) + at, r.end - at, o->act == LB_RELU ? 1.0f : o->alpha, lb_f32(o->dx) + at);
 }
 
 static void act_grad_range(const struct device *d, const void *op, struct range r)
@@ -187,23 +184,6 @@ static int sgd(void *dev, const struct lb_sgd *o)
     return spread(dev, o, o->n, 1, sgd_range);
 }
 
-/* ---- Bias gradient: sums in several accumulators, which a compiler keeps side by side ---- */
-
-static float sum_of(const float *x, size_t n)
-{
-    enum { LANES = 32 };
-    float acc[LANES] = {0}, total = 0;
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            acc[l] += x[i + l];
-    for (; i < n; i++)
-        total += x[i];
-    for (size_t l = 0; l < LANES; l++)
-        total += acc[l];
-    return total;
-}
-
 static void bias_range(const struct device *d, const void *op, struct range r)
 {
     const struct lb_bias_grad *o = op;
@@ -213,11 +193,10 @@ static void bias_range(const struct device *d, const void *op, struct range r)
     for (size_t n = 0; n < o->n; n++) {
         const float *dy = lb_f32(o->dy) + n * o->c * o->p;
         if (o->p == 1)
-            for (size_t c = r.begin; c < r.end; c++)
-                db[c] += dy[c];
+            blas_add(db + r.begin, dy + r.begin, r.end - r.begin);
         else
             for (size_t c = r.begin; c < r.end; c++)
-                db[c] += sum_of(dy + c * o->p, o->p);
+                db[c] += blas_sum(dy + c * o->p, o->p);
     }
 }
 

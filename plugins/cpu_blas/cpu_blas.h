@@ -7,8 +7,8 @@
 #include "kernels/cpu/ref.h"
 
 /* cblas_sgemm with the enums of cblas.h as numbers: order 101 = row-major; 111 = as it is, 112 = transposed. */
-typedef void cblas_sgemm_fn(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-                            float beta, float *c, int ldc);
+typedef void cblas_sgemm_fn(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
+                            int ldb, float beta, float *c, int ldc);
 
 struct blas {
     void *lib;
@@ -43,8 +43,18 @@ struct range {
 struct range blas_range(size_t n, size_t grain, size_t parts, size_t i);
 
 /* c (m, n) = op(a) op(b) + beta c, row-major. */
-void blas_sgemm(const struct device *d, int trans_a, int trans_b, size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb,
-                float beta, float *c, size_t ldc);
+void blas_sgemm(const struct device *d, int trans_a, int trans_b, size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+                size_t ldb, float beta, float *c, size_t ldc);
+
+/* x = act(x + bias). */
+void blas_activate(const struct device *d, float *x, size_t n, float bias, uint32_t act, float alpha);
+void blas_relu_grad(const float *y, const float *dy, size_t n, float factor, float *dx); /* dx may be dy */
+void blas_add(float *restrict to, const float *restrict x, size_t n);                    /* to += x */
+float blas_sum(const float *x, size_t n);
+
+/* Deals the n elements of x to `stride` arrays in turn, and collects them again. */
+void blas_split(const float *x, size_t n, size_t stride, float *const *out);
+void blas_join(float *const *in, size_t n, size_t stride, float *x);
 
 int blas_gemm(void *dev, const struct lb_gemm *o);
 int blas_conv2d(void *dev, const struct lb_conv2d *o);

@@ -139,6 +139,7 @@ Test(config, every_key)
     cr_expect_str_eq(e->data.path, "data/mnist");
     const struct lb_model_config *m = &e->models[0];
     cr_expect(m->has_input && m->input[0] == 1 && m->input[1] == 28 && m->input[2] == 28 && m->has_train);
+    cr_expect(m->n_ablate == 2 && m->ablate[0] == 1 && m->ablate[1] == 0);
     const struct lb_layer_config *l = m->layers;
     cr_expect(l[0].type == LB_CONV2D && l[0].filters == 8 && l[0].kernel[0] == 3 && l[0].kernel[1] == 3 && l[0].stride == 1 &&
               l[0].padding == 1);
@@ -146,7 +147,8 @@ Test(config, every_key)
     cr_expect(l[0].init.rule == LB_INIT_UNIFORM && l[0].init.low == -0.1 && l[0].init.high == 0.1);
     cr_expect(l[0].bias_init.rule == LB_INIT_UNIFORM && l[0].bias_init.low == -0.05 && l[0].bias_init.high == 0.05);
     cr_expect(l[1].kernel[0] == 3 && l[1].kernel[1] == 5 && l[1].init.rule == LB_INIT_FAN_IN);
-    cr_expect(l[2].type == LB_ACTIVATION && l[2].activation == LB_ACT_TANH && l[4].type == LB_FLATTEN && l[5].activation == LB_ACT_SOFTMAX);
+    cr_expect(l[2].type == LB_ACTIVATION && l[2].activation == LB_ACT_TANH && l[4].type == LB_FLATTEN && l[6].activation == LB_ACT_SOFTMAX);
+    cr_expect(l[5].type == LB_RESHAPE && l[5].shape[0] == 4 && l[5].shape[1] == 2 && l[5].shape[2] == 1);
     const struct lb_train_config *t = &m->train;
     cr_expect_str_eq(t->backend, "cpu_blas");
     cr_expect(t->epochs == 0 && t->batch == 20 && t->lr == 0.01 && t->momentum == 0.9 && t->decay == 0.0001 && t->lr_decay == 0.5);
@@ -207,16 +209,16 @@ static const struct format_case format_cases[] = {
     {"F32", "F32", "F32", "none", "{\"codec\":{\"name\":\"F32\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"none\"}}"},
     {"{\"codec\":\"F32\",\"name\":\"x\",\"scale\":{\"per\":\"none\"},\"rounding\":\"nearest\"}", "x", "F32", "none",
      "{\"codec\":{\"name\":\"F32\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"none\"}}"},
-    {"LOOM_I8", "LOOM_I8", "I8", "x100",
+    {"TIMES_100", "TIMES_100", "I8", "x100",
      "{\"codec\":{\"name\":\"I8\"},\"rounding\":\"nearest\",\"scale\":{\"add\":0.0,\"multiply\":100.0}}"},
-    {"{\"codec\":{\"name\":\"I8\"},\"scale\":{\"multiply\":1e2,\"add\":-0}}", "I8 x100", "I8", "x100",
+    {"{\"codec\":{\"name\":\"I8\"},\"scale\":{\"multiply\":1e2,\"add\":-0.0}}", "I8 x100", "I8", "x100",
      "{\"codec\":{\"name\":\"I8\"},\"rounding\":\"nearest\",\"scale\":{\"add\":0.0,\"multiply\":100.0}}"},
-    {"LOOM_U8", "LOOM_U8", "U8", "(w+1)x100",
-     "{\"codec\":{\"name\":\"U8\"},\"rounding\":\"nearest\",\"scale\":{\"add\":1.0,\"multiply\":100.0}}"},
+    {"PLUS_1", "PLUS_1", "U8", "(w+1)x100",
+     "{\"codec\":{\"name\":\"U8\"},\"overflow\":\"wrap\",\"rounding\":\"toward_zero\",\"scale\":{\"add\":1.0,\"multiply\":100.0}}"},
     {"{\"codec\":\"U32\",\"scale\":{\"multiply\":1000000,\"add\":-0.5}}", "U32 (w-0.5)x1000000", "U32", "(w-0.5)x1000000",
      "{\"codec\":{\"name\":\"U32\"},\"rounding\":\"nearest\",\"scale\":{\"add\":-0.5,\"multiply\":1000000.0}}"},
-    {"INT8", "INT8", "I8", "absmax/tensor",
-     "{\"codec\":{\"name\":\"I8\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"tensor\",\"rule\":\"absmax\"}}"},
+    {"F16", "F16", "BF16", "absmax/tensor",
+     "{\"codec\":{\"name\":\"BF16\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"tensor\",\"rule\":\"absmax\"}}"},
     {"{\"codec\":\"I8\",\"scale\":{\"per\":\"tensor\"},\"overflow\":\"wrap\"}", "I8 absmax/tensor", "I8", "absmax/tensor",
      "{\"codec\":{\"name\":\"I8\"},\"overflow\":\"wrap\",\"rounding\":\"nearest\",\"scale\":{\"per\":\"tensor\",\"rule\":\"absmax\"}}"},
     {"{\"codec\":\"I8\",\"scale\":{\"per\":\"tensor\",\"rule\":\"fixed\",\"value\":0.5}}", "I8 fixed 0.5/tensor", "I8", "fixed 0.5/tensor",
@@ -231,7 +233,7 @@ Test(config, formats)
         const struct format_case *c = &format_cases[i];
         struct lb_err err = {0};
         struct lb_format_config f;
-        cr_assert(lb_config_format(c->text, NULL, &f, &err) == 0, "%s: %s", c->text, err.text);
+        cr_assert(lb_config_format(c->text, "test/config/named/any.json", &f, &err) == 0, "%s: %s", c->text, err.text);
         char *json = lb_json_canonical(f.json, &err);
         cr_expect_str_eq(f.name, c->name);
         cr_expect_str_eq(f.codec, c->codec);
