@@ -2,6 +2,7 @@
 #include "core/base/io.h"
 #include "core/base/mem.h"
 #include "core/format/coder_impl.h"
+#include "kernels/canon.h"
 
 #include <float.h>
 #include <math.h>
@@ -287,7 +288,48 @@ static void hash_u64(struct lb_sha256 *h, uint64_t v)
     lb_sha256_add(h, b, sizeof b);
 }
 
-int lb_coder_sha256(const struct lb_coder *c, const char *plugin_sha256, char hex[65], struct lb_err *err)
+static void hash_f64(struct lb_sha256 *h, double v)
+{
+    hash_u64(h, (uint64_t)(v == v ? lb_key(v) : INT64_MAX));
+}
+
+/* A wide codec has no table to hash: what it does to fixed inputs stands for it, in each rounding mode: powers of two with neighbours and halves of
+ * both signs over the whole range of binary64, and drawn bit patterns. The hash is the same whatever compiled the plugin. */
+static void hash_behaviour(struct lb_sha256 *h, const struct lb_codec *k)
+{
+    enum { PROBES = 2048 + 2 * 2098 + 4 };
+    for (uint32_t i = 0; i < PROBES * 4; i++) {
+        const uint32_t rounding = i % 4, n = i / 4;
+        const canon_words r = canon_random64(n, 0x30000, rounding);
+        const uint64_t drawn = (uint64_t)r.w[1] << 32 | r.w[2];
+        static const double special[] = {0.0, -0.0, INFINITY, NAN};
+        double x, back;
+        unsigned char code[8];
+        if (n < 2048)
+            memcpy(&x, &drawn, sizeof x);
+        else if (n < PROBES - 4)
+            x = ldexp(n % 2 ? -(1 + (double)(r.w[3] % 64) * 0x1p-5) : 1 + (double)(r.w[3] % 64) * 0x1p-5, (int)((n - 2048) / 2) - 1074);
+        else
+            x = special[n % 4];
+        k->encode(k, &(struct lb_encoding){rounding, k->overflow, r.w}, &x, 1, code);
+        k->decode(k, code, 1, &back);
+        lb_sha256_add(h, code, k->unit_bytes);
+        hash_f64(h, back);
+    }
+}
+
+static void hash_table(struct lb_sha256 *h, const struct lb_coder *c)
+{
+    for (uint32_t i = 0; i < c->n_codes; i++)
+        hash_f64(h, c->values[i]);
+    const struct lb_intervals *w = &c->ways[LB_NEAREST];
+    for (size_t i = 0; i < w->n; i++) {
+        hash_u64(h, (uint64_t)w->first[i]);
+        hash_u64(h, w->code[i]);
+    }
+}
+
+int lb_coder_sha256(const struct lb_coder *c, char hex[65], struct lb_err *err)
 {
     const struct lb_codec *k = c->codec;
     struct lb_sha256 *h = lb_sha256_create(err);
@@ -296,19 +338,10 @@ int lb_coder_sha256(const struct lb_coder *c, const char *plugin_sha256, char he
     const uint32_t facts[] = {k->bits, k->unit_elems, k->unit_bytes, k->kind, k->overflow, c->table ? k->nan_code : 0};
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         hash_u64(h, facts[i]);
-    if (!c->table) {
-        lb_sha256_add(h, k->base.name, strlen(k->base.name) + 1);
-        lb_sha256_add(h, plugin_sha256, strlen(plugin_sha256));
-    }
-    for (uint32_t i = 0; c->table && i < c->n_codes; i++) {
-        const double v = c->values[i] == c->values[i] ? c->values[i] : (double)NAN;
-        hash_u64(h, (uint64_t)(v == v ? lb_key(v) : INT64_MAX));
-    }
-    const struct lb_intervals *w = &c->ways[LB_NEAREST];
-    for (size_t i = 0; i < w->n; i++) {
-        hash_u64(h, (uint64_t)w->first[i]);
-        hash_u64(h, w->code[i]);
-    }
+    if (c->table)
+        hash_table(h, c);
+    else
+        hash_behaviour(h, k);
     lb_sha256_end(h, hex);
     return 0;
 }

@@ -61,8 +61,8 @@ void lb_code_set(void *codes, unsigned bits, size_t i, uint64_t code);
 /* Up to 16 bits: the value of each code, 2^bits of them; NULL for a wider codec. */
 const double *lb_coder_values(const struct lb_coder *c);
 
-/* SHA-256 that identifies the format: of its name, layout, rules, values and intervals up to 16 bits; of name, layout and the file of its
- * plugin (given by the caller) above. */
-int lb_coder_sha256(const struct lb_coder *c, const char *plugin_sha256, char hex[65], struct lb_err *err);
+/* SHA-256 that identifies the codec, the same on every machine: of its layout and rules, and of its values and intervals up to 16 bits, or above of
+ * what it does to fixed inputs. */
+int lb_coder_sha256(const struct lb_coder *c, char hex[65], struct lb_err *err);
 
 #endif

@@ -22,7 +22,7 @@ int lb_format_create(const struct lb_format_config *config, struct lb_format **o
     f->config = config;
     const struct lb_encode how = way(config, 0, 0);
     int r = lb_plugins_codec(config->codec, config->params, config->n_params, &f->codec, &f->entry, err) || lb_coder_create(f->codec, &f->coder, err) ||
-                    lb_coder_check(f->coder, &how, err) || lb_coder_sha256(f->coder, f->entry->file_sha256, f->sha256, err)
+                    lb_coder_check(f->coder, &how, err) || lb_coder_sha256(f->coder, f->sha256, err)
                 ? -1
                 : 0;
     if (!r && config->rule == LB_SCALE_ABSMAX && f->codec->bits > 16 && f->codec->kind == LB_FLOAT)

@@ -4,6 +4,7 @@
 # and compares the ```text block that follows with what was printed. A line "..." there stands for any lines.
 set -uo pipefail
 build=$(cd "${BUILD:-build}" && pwd) || exit 1
+[ -x "$build/lowbit" ] || { echo "FAILED: $build/lowbit was not built"; exit 1; }
 doc=$PWD/docs/plugins.md
 command -v gcc >/dev/null || { echo "SKIPPED: no gcc, which docs/plugins.md uses"; exit 77; }
 T=$(mktemp -d) || exit 1

@@ -5,6 +5,7 @@
 set -u
 BUILD=${BUILD:-build}
 LOWBIT=$BUILD/lowbit
+[ -x "$LOWBIT" ] || { echo "FAILED: $LOWBIT was not built"; exit 1; }
 T=$(mktemp -d) || exit 1
 trap 'rm -rf "$T"' EXIT INT TERM
 unset LOWBIT_PLUGIN_PATH
