@@ -7,18 +7,18 @@
 #include "core/format/laws.h"
 #include "core/nn/ops_verify.h"
 #include "core/plugins.h"
+#include "core/run/rehash.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_PARAMS = 16, KEY_ALL = 0x2000 };
+enum { MAX_PARAMS = 16 };
 
 struct options {
     const char *path;
     struct lb_param params[MAX_PARAMS]; /* --set, for the codecs that take parameters */
     size_t n_params;
-    int all;
 };
 
 static int verify_backend(const struct lb_backend *b, FILE *report, struct lb_err *err)
@@ -27,11 +27,14 @@ static int verify_backend(const struct lb_backend *b, FILE *report, struct lb_er
     return lb_backend_verify(b, &o, report, err);
 }
 
-/* TO BE WIRED: re-hashing the artifacts of a folder of results. */
-static int verify_results(const char *dir, int all, FILE *report, struct lb_err *err)
+/* The artifacts of a results folder. The exit status. */
+static int verify_results(const char *dir)
 {
-    (void)all, (void)report;
-    return lb_fail(err, "%s: this lowbit cannot verify results yet", dir);
+    struct lb_err err = {0};
+    size_t bad;
+    if (lb_rehash(dir, stdout, &bad, &err))
+        return lb_cmd_fail(&err);
+    return bad ? 1 : 0;
 }
 
 /* "n=8" is a number, "encoder=b" a text; the text is cut at its '='. */
@@ -53,9 +56,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 's':
         add_param(state, o, arg);
-        return 0;
-    case KEY_ALL:
-        o->all = 1;
         return 0;
     case ARGP_KEY_ARG:
         if (o->path)
@@ -107,27 +107,25 @@ static int verify_plugins(const struct options *o)
 static int run(int argc, char **argv)
 {
     static const struct argp_option opts[] = {{"set", 's', "NAME=VALUE", 0, "A parameter of the codecs, as a config would give it", 0},
-                                              {"all", KEY_ALL, NULL, 0, "Of a folder of results: run the trials again too", 0},
                                               {0}};
     static const struct argp argp = {
         opts,
         parse,
         "PLUGIN.so|DIR",
-        "Checks every law of a plugin's codecs and every op of its backends, or a folder of results. Exit status 1 where "
-        "something failed.",
+        "Checks every law of a plugin's codecs and every op of its backends; or that the weights of a results folder are still those "
+        "that its journal tells of. Exit status 1 where something failed.",
         NULL,
         NULL,
         NULL};
     struct options o = {0};
-    struct lb_err err = {0};
     struct stat st;
     if (lb_cmd_parse("verify", &argp, argc, argv, &o))
         return 2;
     if (stat(o.path, &st) == 0 && S_ISDIR(st.st_mode))
-        return verify_results(o.path, o.all, stdout, &err) ? lb_cmd_fail(&err) : 0;
+        return verify_results(o.path);
     const int status = verify_plugins(&o);
     lb_plugins_unload();
     return status;
 }
 
-const struct lb_command lb_cmd_verify = {"verify", "every law of a plugin's codecs, every op of its backends; or results again", run};
+const struct lb_command lb_cmd_verify = {"verify", "check a plugin: PLUGIN.so; or the weights of a results folder: DIR", run};

@@ -34,13 +34,15 @@ static int read_values(struct lb_coder *c, struct lb_err *err)
     c->inf_code[0] = c->inf_code[1] = -1;
     if (!c->values || !c->values32)
         return -1;
-    static const uint32_t nan_bits = 0x7fc00000u;
+    static const uint32_t nan32 = 0x7fc00000u;
+    static const uint64_t nan64 = UINT64_C(0x7ff8000000000000);
     for (uint32_t i = 0; i < c->n_codes; i++) {
         double v = k->value(k, i);
         c->values[i] = v;
         c->values32[i] = (float)v;
         if (v != v) {
-            memcpy(&c->values32[i], &nan_bits, sizeof nan_bits);
+            memcpy(&c->values[i], &nan64, sizeof nan64);
+            memcpy(&c->values32[i], &nan32, sizeof nan32);
             c->has_nan = 1;
         } else if (isinf(v) && c->inf_code[v < 0] < 0) {
             c->inf_code[v < 0] = (int)i;

@@ -66,16 +66,8 @@ static const struct lb_entry *find(uint32_t kind, const char *name, enum lb_stat
     *status = LB_OK;
     if (e && e->plugin)
         return e;
-    *status = LB_FAILED;
+    *status = lb_plugins_missing(name) ? LB_SKIPPED : LB_FAILED;
     copy(why, size, err.text);
-    for (size_t i = 0; i < lb_plugins_count(); i++) { /* a file that lacks a library: skipped */
-        const struct lb_entry *refused = lb_plugins_at(i);
-        const size_t n = strlen(name);
-        if (!refused->plugin && refused->missing && !strncmp(refused->name, name, n) && (!refused->name[n] || refused->name[n] == '.')) {
-            *status = LB_SKIPPED;
-            copy(why, size, refused->why);
-        }
-    }
     return NULL;
 }
 
