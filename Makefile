@@ -5,7 +5,9 @@
 # make asan, make ubsan: the whole of `make check` under a sanitizer, in a build folder of its own
 # Variables: CC, BUILD (build), PREFIX (/usr/local), DESTDIR, WERROR=-Werror
 
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 BUILD   ?= build
 PREFIX  ?= /usr/local
 WERROR  ?=
@@ -52,6 +54,7 @@ $(BUILD)/lowbit: $(call obj,main.c) $(BUILD)/libcore.a
 	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
 
 # A plugin is plugins/NAME.c, or plugins/NAME/*.c; it takes from the kernels what it calls. Build ids make equal sources equal files.
+.SECONDARY:
 .SECONDEXPANSION:
 $(BUILD)/plugins/%.so: $$(call obj,$$(wildcard plugins/$$*.c plugins/$$*/*.c)) $(BUILD)/libkernels.a
 	@mkdir -p $(@D)

@@ -3,16 +3,28 @@
 #include "core/cmd/cmd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Where a standard stream was closed, a file opened later would take its number, and messages would go into it. What stands in for it now refuses to be
+ * used, as the closed one did. */
+static void fill_closed_streams(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+}
+
 int main(int argc, char **argv)
 {
+    fill_closed_streams();
     setlocale(LC_ALL, "C"); /* a decimal point is a point, whatever the user's language */
     int status = lb_main(argc, argv);
-    if (fflush(stdout)) {
-        fprintf(stderr, "error: standard output: %s\n", strerror(errno));
+    errno = 0;
+    if (fflush(stdout) || ferror(stdout)) {
+        fprintf(stderr, "error: standard output: %s\n", errno ? strerror(errno) : "cannot be written");
         return 2;
     }
     return status;

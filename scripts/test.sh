@@ -103,7 +103,7 @@ under_valgrind() {
     command -v valgrind >/dev/null || { echo "valgrind is not installed" && return 77; }
     valgrind -q --trace-children=yes --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,possible --track-fds=no \
         build/lowbit run configs/quick.json --backend cpu_ref --out "$work/valgrind" --set data.train=100 --set data.test=50 \
-        --set train.epochs=1 2>"$work/valgrind.log"
+        --set train.epochs=1 --set 'formats=["F64", "F16", "F4_X8", "I8_X100", "U32_X1E6", "INT8"]' 2>"$work/valgrind.log"
     local status=$?
     cat "$work/valgrind.log"
     [ $status = 0 ] && ! grep -q '^==[0-9]*== ' "$work/valgrind.log" && test -s "$work/valgrind/table.csv"

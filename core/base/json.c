@@ -311,6 +311,19 @@ void lb_json_locate(const char *text, const char *path, int key, int *line, int 
 
 /* ---- Writing ---- */
 
+json_t *lb_json_text(const char *s)
+{
+    json_t *text = json_string(s);
+    char *ascii = text ? NULL : lb_strdup(s, NULL);
+    for (char *p = ascii; p && *p; p++)
+        if ((unsigned char)*p > 0x7f)
+            *p = '?';
+    if (ascii)
+        text = json_string(ascii);
+    lb_free(ascii);
+    return text;
+}
+
 char *lb_json_canonical(const json_t *value, struct lb_err *err)
 {
     char *text = json_dumps(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);

@@ -15,6 +15,10 @@ json_t *lb_json_load(const char *path, struct lb_err *err);
  * path is absent, the place of the deepest ancestor that exists. An empty path is the whole value. With `key`, the place of the key itself. */
 void lb_json_locate(const char *text, const char *path, int key, int *line, int *column);
 
+/* A JSON string of any bytes: where they are no UTF-8 (a path, a plugin's own words), '?' stands for each that is not ASCII. A new reference, or NULL
+ * where memory is out. */
+json_t *lb_json_text(const char *s);
+
 /* Canonical text: sorted keys, no blanks. Equal values give equal text. Freed with lb_free. */
 char *lb_json_canonical(const json_t *value, struct lb_err *err);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64 }; /* also the size of the hidden header that keeps the block's size */
+enum { ALIGN = 64 };
 
 static atomic_size_t now, peak;
 
@@ -22,31 +23,26 @@ static void count_up(size_t n)
 void *lb_alloc(size_t n, size_t size, struct lb_err *err)
 {
     size_t bytes, total;
-    if (lb_mul(n, size, &bytes) || lb_add(bytes, 2 * ALIGN - 1, &total)) {
+    if (lb_mul(n, size, &bytes) || lb_add(bytes, ALIGN, &total) || total > PTRDIFF_MAX) {
         lb_fail(err, "%zu x %zu bytes: more than this machine can address", n, size);
         return NULL;
     }
-    total = total / ALIGN * ALIGN;
-    char *p = aligned_alloc(ALIGN, total);
+    void *p = aligned_alloc(ALIGN, (bytes + (bytes == 0) + ALIGN - 1) / ALIGN * ALIGN);
     if (!p) {
-        lb_fail(err, "out of memory: %zu bytes wanted", total);
+        lb_fail(err, "out of memory: %zu bytes wanted", bytes);
         return NULL;
     }
-    memset(p, 0, total);
-    memcpy(p, &total, sizeof total);
-    count_up(total);
-    return p + ALIGN;
+    memset(p, 0, bytes);
+    count_up(malloc_usable_size(p));
+    return p;
 }
 
 void lb_free(void *p)
 {
     if (!p)
         return;
-    char *start = (char *)p - ALIGN;
-    size_t total;
-    memcpy(&total, start, sizeof total);
-    atomic_fetch_sub(&now, total);
-    free(start);
+    atomic_fetch_sub(&now, malloc_usable_size(p));
+    free(p);
 }
 
 char *lb_strdup(const char *s, struct lb_err *err)

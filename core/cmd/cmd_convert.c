@@ -5,6 +5,7 @@
 #include "core/cmd/cmd.h"
 #include "core/format/format.h"
 
+#include <errno.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +26,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_TENSOR: a->tensor = arg; return 0;
     case KEY_SEED: {
         char *end;
+        errno = 0;
         a->seed = strtoull(arg, &end, 10);
-        if (*end || end == arg || *arg == '-')
+        if (errno || *end || end == arg || *arg == '-')
             argp_error(state, "--seed: expected a whole number, found \"%s\"", arg);
         return 0;
     }
@@ -54,9 +56,11 @@ struct conversion {
     size_t converted, copied;
 };
 
+/* The expression must match the whole name: the leftmost and longest match is that one where there is one. */
 static int is_chosen(const struct conversion *c, const char *name)
 {
-    return !c->has_regex || regexec(&c->chosen, name, 0, NULL, 0) == 0;
+    regmatch_t m;
+    return !c->has_regex || (regexec(&c->chosen, name, 1, &m, 0) == 0 && m.rm_so == 0 && !name[m.rm_eo]);
 }
 
 /* "w.scale" belongs to "w" where that has a format: it goes where w goes. *of: whose it is (freed by the caller), or NULL. */
@@ -185,21 +189,15 @@ static int convert_all(struct conversion *c, struct lb_err *err)
             return -1;
     }
     if (c->converted == 0)
-        return lb_fail(err, "%s: no tensor matches \"%s\"", c->a->in, c->a->tensor ? c->a->tensor : "");
+        return c->a->tensor ? lb_fail(err, "%s: no tensor matches \"%s\"", c->a->in, c->a->tensor) : lb_fail(err, "%s: holds no tensor", c->a->in);
     return lb_safetensors_write(&c->out, c->a->out, err);
 }
 
-/* The expression matches whole names. */
 static int compile(struct conversion *c, struct lb_err *err)
 {
     if (!c->a->tensor)
         return 0;
-    struct lb_text t = {0};
-    lb_text_add(&t, "^(%s)$", c->a->tensor);
-    if (lb_text_end(&t, err))
-        return -1;
-    const int e = regcomp(&c->chosen, t.s, REG_EXTENDED | REG_NOSUB);
-    lb_text_free(&t);
+    const int e = regcomp(&c->chosen, c->a->tensor, REG_EXTENDED);
     char why[256];
     if (e) {
         regerror(e, &c->chosen, why, sizeof why);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/cmd/cmd.h"
 #include "core/cmd/experiment.h"
@@ -49,15 +50,16 @@ static int run(int argc, char **argv)
     struct lb_plan *p = NULL;
     struct lb_experiment *e = NULL;
     struct lb_journal j = {.fd = -1};
-    char folder[4096];
+    char folder[4096], journal[4200];
     lb_cmd_parse("plan", &argp, argc, argv, &a);
     if (lb_experiment_open(&a.x, &e, &p, &err))
         return lb_experiment_close(&a.x, e, p, &err);
     snprintf(folder, sizeof folder, a.out ? "%s" : "results/%s", a.out ? a.out : e->name);
+    snprintf(journal, sizeof journal, "%s/trials.jsonl", folder);
     if (p->data_missing)
         lb_fail(&err, "%s", p->data_why);
-    else
-        lb_journal_open(folder, 0, &j, NULL); /* none yet: all is to do */
+    else if (lb_exists(journal) && lb_journal_open(folder, 0, &j, &err)) /* none yet: all is to do */
+        return lb_experiment_close(&a.x, e, p, &err);
     size_t done = 0;
     for (size_t i = 0; i < p->n_trials; i++) {
         const struct lb_trial *t = &p->trials[i];

@@ -11,7 +11,8 @@
 
 enum { MAX_TURNS = 101, MIN_TURNS = 3, MAX_CONTENDERS = 40 };
 
-static const char *const columns[] = {"op", "shape", "format", "backend", "isa", "threads", "seconds", "rate", "unit", "ratio", "of", "speedup", "over"};
+static const char *const columns[] = {"op",   "shape", "format", "backend", "isa",     "threads", "seconds",
+                                      "rate", "unit",  "ratio",  "of",      "speedup", "over"};
 
 static const struct {
     const char *name;
@@ -133,6 +134,7 @@ int lb_bench_row(struct lb_table *t, const struct bench_row *r, struct lb_err *e
         snprintf(ratio, sizeof ratio, "%.3f", r->ratio);
     if (r->speedup > 0)
         snprintf(speedup, sizeof speedup, "%.2f", r->speedup);
-    const char *const cells[] = {r->op, r->shape, r->format, r->backend, r->isa, threads, seconds, rate, r->unit, ratio, r->of, speedup, r->over};
+    const char *const cells[] = {r->op, r->shape, r->format, r->backend, r->isa,  threads, seconds,
+                                 rate,  r->unit,  ratio,     r->of,      speedup, r->over};
     return lb_table_add(t, cells, err);
 }

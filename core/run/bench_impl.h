@@ -9,8 +9,8 @@
 struct contender {
     int (*run)(void *arg, struct lb_err *err);
     void *arg;
-    size_t repeats;                 /* runs in one turn, so that the clock's grain and a wake-up do not matter */
-    double seconds;                 /* of one run: the median of the turns */
+    size_t repeats; /* runs in one turn, so that the clock's grain and a wake-up do not matter */
+    double seconds; /* of one run: the median of the turns */
 };
 
 /* Runs all in turns for about `budget` seconds in all, at least three turns, and fills in `seconds`. */
@@ -37,30 +37,42 @@ struct bench_row {
 };
 int lb_bench_row(struct lb_table *t, const struct bench_row *r, struct lb_err *err);
 
+/* What the backends do in turns. The limit is `flops` multiplications and additions in registers, or, where `bytes` is not 0, the reading of so many. */
+struct bench_work {
+    const char *op, *shape;
+    double flops;
+    size_t bytes;
+    double samples; /* per run: the rate is samples/s; 0: GFLOP/s */
+};
+/* Races run(arg[i]) of each device and its limit; one row for each device. */
+int lb_bench_compare(const struct lb_bench_options *o, const struct bench_work *w, const struct lb_bench_devices *all,
+                     int (*run)(void *arg, struct lb_err *err), void *const *arg, struct lb_table *t, struct lb_err *err);
+
 /* ---- Limits of the machine, as contenders ---- */
 
-/* Fused multiply-adds that depend on nothing but registers: `flops` of them in one run, on `threads` threads. */
+/* Fused multiply-adds that depend on nothing but registers: `flops` of them in one run. */
 struct lb_bench_peak {
-    struct lb_pool *pool;
+    struct lb_pool *pool; /* the caller's; of `threads` threads */
     unsigned threads;
     void (*loop)(void *arg, size_t i);
     const char *isa;
     double flops;
 };
-int lb_bench_peak_create(struct lb_bench_peak *p, unsigned threads, unsigned cpu, struct lb_err *err);
-void lb_bench_peak_finish(struct lb_bench_peak *p);
+void lb_bench_peak(struct lb_bench_peak *p, struct lb_pool *pool, unsigned threads, unsigned cpu);
 int lb_bench_peak_run(void *peak, struct lb_err *err);
 
-/* Reads `read` bytes and writes `write` bytes, doing nothing with them: the least time in which an op that must can be done on one thread. */
+/* Reads `read` bytes and writes `write` bytes and does nothing with them: the least time for an op that must. */
 struct lb_bench_stream {
     const char *name;
+    struct lb_pool *pool; /* NULL: one thread */
+    unsigned threads;
     const char *in;
     char *out;
     size_t read, write;
     void (*loop)(const char *in, size_t read, char *out, size_t write);
 };
 enum { BENCH_STREAMS = 3 };
-/* Fills in those that this machine has, with 64-byte aligned arrays; how many. */
+/* Fills in, on one thread, the ways that this machine has, with 64-byte aligned arrays; how many. */
 size_t lb_bench_streams(struct lb_bench_stream s[BENCH_STREAMS], const void *in, size_t read, void *out, size_t write, unsigned cpu);
 int lb_bench_stream_run(void *stream, struct lb_err *err);
 

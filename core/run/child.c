@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/child.h"
 #include "core/base/io.h"
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
@@ -14,6 +15,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { GRACE_MS = 2000 };
 
 const char *lb_status_name(enum lb_status s)
 {
@@ -37,19 +40,23 @@ static void write_all(int fd, const char *s, size_t n)
 /* In the child: works, and writes {"ok": reply} or {"error": text}. */
 static void work_and_reply(int fd, lb_work *work, void *arg)
 {
+    static const char no_memory[] = "{\"error\":\"out of memory: reply\"}";
     struct lb_err err = {0};
-    json_t *reply = json_object();
-    json_t *all = json_object();
+    json_t *reply = json_object(), *all = json_object();
+    int lost;
     if (work(arg, reply, &err) == 0)
-        json_object_set_new(all, "ok", reply);
+        lost = json_object_set(all, "ok", reply);
     else
-        json_object_set_new(all, "error", json_string(err.set ? err.text : "failed without a message"));
-    char *text = json_dumps(all, JSON_COMPACT);
-    if (text)
-        write_all(fd, text, strlen(text));
+        lost = json_object_set_new(all, "error", lb_json_text(err.set ? err.text : "failed without a message"));
+    char *dumped = lost ? NULL : json_dumps(all, JSON_COMPACT);
+    const char *text = dumped ? dumped : no_memory;
+    write_all(fd, text, strlen(text));
+    free(dumped);
+    json_decref(reply);
+    json_decref(all);
     lb_progress_end();
     fflush(NULL);
-    _exit(text ? 0 : 1);
+    _exit(0);
 }
 
 int lb_child_start(struct lb_child *c, lb_work *work, void *arg, double timeout_s, struct lb_err *err)
@@ -58,6 +65,7 @@ int lb_child_start(struct lb_child *c, lb_work *work, void *arg, double timeout_
     *c = (struct lb_child){0};
     if (pipe2(ends, O_CLOEXEC))
         return lb_fail(err, "pipe: %s", strerror(errno));
+    signal(SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, it would take the exit status away */
     fflush(NULL);
     const pid_t parent = getpid();
     const pid_t pid = fork();
@@ -80,14 +88,17 @@ int lb_child_start(struct lb_child *c, lb_work *work, void *arg, double timeout_
     return 0;
 }
 
-/* Takes what is there to read. 1 at the end. */
+/* Takes what is there to read. 1 at the end, also where memory is out. */
 static int drain(struct lb_child *c)
 {
     if (c->n + 4096 > c->cap) {
         const size_t cap = c->cap ? 2 * c->cap : 16384;
         char *text = lb_alloc(cap, 1, NULL);
-        if (!text)
+        if (!text) {
+            c->lost = 1;
+            kill(c->pid, SIGKILL);
             return 1;
+        }
         if (c->text)
             memcpy(text, c->text, c->n);
         lb_free(c->text);
@@ -102,37 +113,59 @@ static int drain(struct lb_child *c)
 
 static void read_reply(struct lb_child *c, struct lb_outcome *out)
 {
+    static const char unsupported[] = "unsupported: ";
     json_error_t e;
-    json_t *all = c->text ? json_loadb(c->text, c->n, JSON_ALLOW_NUL, &e) : NULL;
+    json_t *all = c->text ? json_loadb(c->text, c->n, 0, &e) : NULL;
     json_t *ok = json_object_get(all, "ok");
     const char *error = json_string_value(json_object_get(all, "error"));
     out->status = ok ? LB_OK : LB_FAILED;
     if (ok)
         out->reply = json_incref(ok);
-    else if (error && strncmp(error, "unsupported", 11) == 0)
+    else if (error && strncmp(error, unsupported, strlen(unsupported)) == 0) {
         out->status = LB_UNSUPPORTED;
+        error += strlen(unsupported);
+    }
     if (!ok)
         snprintf(out->why, sizeof out->why, "%s", error ? error : "its reply is no JSON");
     json_decref(all);
 }
 
+/* Waits for a process that was killed or closed its side of the pipe, and so is at its end. One that closed it and stays (a plugin that closed all
+ * files) is killed: then 1. */
+static int reap(pid_t pid, int *status)
+{
+    pid_t got = 0;
+    for (int i = 0; i < GRACE_MS && (got = waitpid(pid, status, WNOHANG)) == 0; i++)
+        poll(NULL, 0, 1);
+    if (got)
+        return 0;
+    kill(pid, SIGKILL);
+    while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+        ;
+    return 1;
+}
+
 static void finish(struct lb_child *c, struct lb_outcome *out)
 {
     int status = 0;
-    while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    const int stayed = reap(c->pid, &status);
     *out = (struct lb_outcome){.status = LB_FAILED};
     if (c->timed_out) {
         out->status = LB_TIMEOUT;
         snprintf(out->why, sizeof out->why, "ended after its time limit");
-    } else if (WIFSIGNALED(status)) {
+    } else if (c->lost) {
+        snprintf(out->why, sizeof out->why, "out of memory: reply");
+    } else if (WIFSIGNALED(status) && !stayed) {
         const int signal = WTERMSIG(status);
         out->status = signal == SIGKILL ? LB_OOM : LB_CRASHED;
         snprintf(out->why, sizeof out->why, signal == SIGKILL ? "killed (signal %d, %s): out of memory?" : "signal %d (%s)", signal,
                  strsignal(signal));
     } else if (c->n == 0) {
         out->status = LB_CRASHED;
-        snprintf(out->why, sizeof out->why, "left with status %d and no reply", WEXITSTATUS(status));
+        if (stayed)
+            snprintf(out->why, sizeof out->why, "closed its files, gave no reply and had to be ended");
+        else
+            snprintf(out->why, sizeof out->why, "left with status %d and no reply", WEXITSTATUS(status));
     } else {
         read_reply(c, out);
     }
@@ -143,9 +176,7 @@ static void finish(struct lb_child *c, struct lb_outcome *out)
 
 long lb_child_wait(struct lb_child *c, size_t n, struct lb_outcome *out)
 {
-    struct pollfd *p = lb_alloc(n ? n : 1, sizeof *p, NULL);
-    if (!p)
-        return -1;
+    struct pollfd p[LB_CHILDREN];
     for (;;) {
         double soonest = 1e9;
         size_t running = 0;
@@ -156,26 +187,23 @@ long lb_child_wait(struct lb_child *c, size_t n, struct lb_outcome *out)
                 soonest = c[i].deadline - lb_seconds();
         }
         if (!running)
-            break;
+            return -1;
         const int wait_ms = soonest < 0 ? 0 : soonest > 1000 ? 1000000 : (int)(soonest * 1000) + 1;
         poll(p, (nfds_t)n, wait_ms);
         for (size_t i = 0; i < n; i++) {
             if (!c[i].pid)
                 continue;
-            const int late = lb_seconds() > c[i].deadline;
-            if (late) {
-                c[i].timed_out = 1;
+            int ended = (p[i].revents & (POLLIN | POLLHUP | POLLERR)) && drain(&c[i]);
+            if (!ended && lb_seconds() > c[i].deadline) {
                 kill(c[i].pid, SIGKILL);
+                ended = c[i].timed_out = 1;
             }
-            if (late || ((p[i].revents & (POLLIN | POLLHUP | POLLERR)) && drain(&c[i]))) {
+            if (ended) {
                 finish(&c[i], out);
-                lb_free(p);
                 return (long)i;
             }
         }
     }
-    lb_free(p);
-    return -1;
 }
 
 void lb_child_run(lb_work *work, void *arg, double timeout_s, struct lb_outcome *out)

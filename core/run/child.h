@@ -7,11 +7,13 @@
 #include <jansson.h>
 #include <sys/types.h>
 
+enum { LB_CHILDREN = 256 }; /* at most, side by side */
+
 enum lb_status { LB_OK, LB_SKIPPED, LB_UNSUPPORTED, LB_FAILED, LB_CRASHED, LB_TIMEOUT, LB_OOM };
 
 const char *lb_status_name(enum lb_status s);
 
-/* The work: fills `reply` (an object), or fails. An error that begins "unsupported" becomes LB_UNSUPPORTED. Runs in the child. */
+/* The work: fills `reply` (an object), or fails. An error that begins "unsupported: " becomes LB_UNSUPPORTED, without that word. Runs in the child. */
 typedef int lb_work(void *arg, json_t *reply, struct lb_err *err);
 
 struct lb_child {
@@ -20,7 +22,7 @@ struct lb_child {
     double deadline;
     char *text; /* the reply so far */
     size_t n, cap;
-    int timed_out;
+    int timed_out, lost; /* lost: memory for the reply was out */
 };
 
 struct lb_outcome {
@@ -32,7 +34,7 @@ struct lb_outcome {
 /* Starts the work in a forked child that dies with its parent. */
 int lb_child_start(struct lb_child *c, lb_work *work, void *arg, double timeout_s, struct lb_err *err);
 
-/* Waits until at least one of n children (pid != 0) has ended, and returns its index with its outcome; its pid is then 0. -1 where none runs. */
+/* Waits until at least one of n <= LB_CHILDREN children (pid != 0) has ended, and returns its index with its outcome; its pid is then 0. -1 where none runs. */
 long lb_child_wait(struct lb_child *c, size_t n, struct lb_outcome *out);
 
 /* Start and wait. */

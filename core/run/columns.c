@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/columns.h"
 
-#include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 const struct lb_column lb_table_columns[] = {
     {"format", LB_FROM_TRIAL, 0, "name of the format"},
@@ -72,6 +73,12 @@ const struct lb_column lb_measured_columns[] = {
 const size_t lb_n_table_columns = sizeof lb_table_columns / sizeof *lb_table_columns;
 const size_t lb_n_measured_columns = sizeof lb_measured_columns / sizeof *lb_measured_columns;
 
+/* "-0.00" says no more than "0.00". */
+static const char *unsigned_zero(const char *s)
+{
+    return s[0] == '-' && strspn(s + 1, "0.") == strlen(s + 1) ? s + 1 : s;
+}
+
 void lb_column_text(const struct lb_column *c, const json_t *value, struct lb_text *out)
 {
     lb_text_add(out, "%s", "");
@@ -79,10 +86,12 @@ void lb_column_text(const struct lb_column *c, const json_t *value, struct lb_te
         lb_text_add(out, "%s", json_string_value(value));
     else if (json_is_integer(value))
         lb_text_add(out, "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value) && c->decimals < 0)
-        lb_text_add(out, "%.9g", json_real_value(value));
     else if (json_is_real(value)) {
-        const double v = json_real_value(value);
-        lb_text_add(out, "%.*f", c->decimals, v == 0 ? 0.0 : v); /* no "-0" */
+        char number[400]; /* the largest binary64 has 309 digits */
+        if (c->decimals < 0)
+            snprintf(number, sizeof number, "%.9g", json_real_value(value));
+        else
+            snprintf(number, sizeof number, "%.*f", c->decimals, json_real_value(value));
+        lb_text_add(out, "%s", unsigned_zero(number));
     }
 }

@@ -196,6 +196,10 @@ int lb_config_load(const char *path, const char *const *sets, size_t n_sets, str
     if (!r.root || apply_sets(&r) || lb_options_check(&lb_experiment_table, r.root, "", &r.from, err))
         goto out;
     r.e = lb_alloc(1, sizeof *r.e, err);
+    if (r.e) {
+        r.e->sets = sets;
+        r.e->n_sets = n_sets;
+    }
     if (!r.e || lb_options_fill(&lb_experiment_table, r.root, r.e, err) || lb_formats_file_load(path, &r.known, err))
         goto out;
     if (complete(&r, path) || check_names(&r))

@@ -6,11 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
+
+enum { LOCK_TRIES = 40 };
 
 /* Reads whole lines; *good is where the last of them ends. */
 static int read_lines(struct lb_journal *j, const char *text, size_t n, size_t *good, struct lb_err *err)
@@ -27,23 +30,48 @@ static int read_lines(struct lb_journal *j, const char *text, size_t n, size_t *
             lb_log(LB_LOG_WARN, "%s:%zu: the last line is torn (an earlier run was cut off); its trial will run again", j->path, number);
             return 0;
         }
-        json_array_append_new(j->lines, line);
+        if (json_array_append_new(j->lines, line))
+            return lb_fail(err, "out of memory: journal");
         at = (size_t)(end - text) + 1;
         *good = at;
     }
     return 0;
 }
 
-static int open_for_append(struct lb_journal *j, size_t good, struct lb_err *err)
+/* A run that was killed leaves children that hold its lock until they are gone, a moment later. */
+static int lock(int fd)
 {
-    j->fd = open(j->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+        if (!flock(fd, LOCK_EX | LOCK_NB))
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -1;
+        poll(NULL, 0, 50);
+    }
+    errno = EWOULDBLOCK;
+    return -1;
+}
+
+static int open_for_append(struct lb_journal *j, struct lb_err *err)
+{
+    j->fd = open(j->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (j->fd < 0)
         return lb_fail(err, "%s: %s", j->path, strerror(errno));
-    if (flock(j->fd, LOCK_EX | LOCK_NB))
-        return lb_fail(err, "%s: another lowbit is at work on this folder", j->path);
-    if (ftruncate(j->fd, (off_t)good))
-        return lb_fail(err, "%s: %s", j->path, strerror(errno));
+    if (lock(j->fd))
+        return lb_fail(err, "%s: %s", j->path, errno == EWOULDBLOCK ? "another lowbit is at work on this folder" : strerror(errno));
     return 0;
+}
+
+/* Reads all, and cuts a torn end off where `write`. */
+static int read_all(struct lb_journal *j, int write, struct lb_err *err)
+{
+    size_t size = 0, good = 0;
+    char *text = lb_read_file(j->path, &size, err);
+    const int r = text && j->lines ? read_lines(j, text, size, &good, err) : lb_fail(err, "out of memory: journal");
+    lb_free(text);
+    if (!r && write && good < size && ftruncate(j->fd, (off_t)good))
+        return lb_fail(err, "%s: %s", j->path, strerror(errno));
+    return r;
 }
 
 int lb_journal_open(const char *folder, int write, struct lb_journal *j, struct lb_err *err)
@@ -52,18 +80,13 @@ int lb_journal_open(const char *folder, int write, struct lb_journal *j, struct 
     int n = snprintf(j->path, sizeof j->path, "%s/trials.jsonl", folder);
     if (n < 0 || (size_t)n >= sizeof j->path)
         return lb_fail(err, "%.200s...: the path is too long", folder);
-    size_t size = 0, good = 0;
-    char *text = NULL;
     int r = 0;
-    if (lb_exists(j->path)) {
-        text = lb_read_file(j->path, &size, err);
-        r = text ? read_lines(j, text, size, &good, err) : -1;
-    } else if (!write) {
+    if (write)
+        r = open_for_append(j, err); /* the lock first: what is read without it may have grown when it is ours */
+    else if (!lb_exists(j->path))
         r = lb_fail(err, "%s: no journal here", j->path);
-    }
-    lb_free(text);
-    if (!r && write)
-        r = open_for_append(j, good, err);
+    if (!r)
+        r = read_all(j, write, err);
     if (r)
         lb_journal_close(j);
     return r;
@@ -96,15 +119,15 @@ int lb_journal_append(struct lb_journal *j, json_t *line, struct lb_err *err)
     const off_t before = lseek(j->fd, 0, SEEK_END);
     const ssize_t done = write(j->fd, t.s, t.n);
     if (done != (ssize_t)t.n || fsync(j->fd)) {
-        r = lb_fail(err, "%s: cannot be written: %s", j->path, strerror(errno));
+        r = lb_fail(err, "%s: cannot be written: %s", j->path, strerror(done >= 0 && done != (ssize_t)t.n ? ENOSPC : errno));
         if (before >= 0 && ftruncate(j->fd, before))
             lb_log(LB_LOG_WARN, "%s: its last line may be torn", j->path);
     }
     lb_text_free(&t);
     if (r)
         json_decref(line);
-    else
-        json_array_append_new(j->lines, line);
+    else if (json_array_append_new(j->lines, line))
+        r = lb_fail(err, "out of memory: journal");
     return r;
 }
 

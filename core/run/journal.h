@@ -12,8 +12,8 @@ struct lb_journal {
     json_t *lines; /* array of all that was read or appended */
 };
 
-/* Reads the journal of a results folder; a missing one is empty, a torn last line is dropped with a notice. With `write`, cuts the torn line
- * off, takes the folder's lock (an error where another process has it) and opens for appending. */
+/* Reads the journal of a results folder; a torn last line is dropped with a notice. With `write`, takes the folder's lock first (an error where another
+ * process still has it after two seconds), makes a missing journal, and cuts the torn line off. Without, a missing one is an error. */
 int lb_journal_open(const char *folder, int write, struct lb_journal *j, struct lb_err *err);
 void lb_journal_close(struct lb_journal *j);
 

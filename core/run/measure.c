@@ -51,15 +51,13 @@ int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err)
     const size_t before = lb_mem_now();
     lb_mem_reset_peak();
     const int r = !x || !y || (m->file && infer(m, d, x, y, err)) ? -1 : 0;
-    json_object_set_new(reply, "tensor_bytes", json_integer((json_int_t)(lb_mem_peak() - before)));
-    json_object_set_new(reply, "peak_rss_bytes", json_integer((json_int_t)peak_rss()));
+    const int lost = json_object_set_new(reply, "tensor_bytes", json_integer((json_int_t)(lb_mem_peak() - before))) ||
+                     json_object_set_new(reply, "peak_rss_bytes", json_integer((json_int_t)peak_rss()));
     lb_free(x);
     lb_free(y);
     lb_backend_close(d);
-    return r;
+    return !r && lost ? lb_fail(err, "out of memory: reply") : r;
 }
-
-enum { MAX_ARGS = 64 };
 
 /* Runs argv, and reads the JSON that it prints. */
 static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *peak, struct lb_err *err)
@@ -73,10 +71,11 @@ static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *peak, stru
     if (pipe2(ends, O_CLOEXEC))
         return lb_fail(err, "pipe: %s", strerror(errno));
     fflush(NULL);
-    const pid_t pid = fork();
+    const pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(ends[1], 1);
+        if (getppid() != parent || dup2(ends[1], 1) < 0)
+            _exit(126);
         execv(exe, argv);
         _exit(127);
     }
@@ -92,9 +91,11 @@ static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *peak, stru
     json_t *o = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? json_loadb(text, n, 0, &e) : NULL;
     *tensor_bytes = (size_t)json_integer_value(json_object_get(o, "tensor_bytes"));
     *peak = (size_t)json_integer_value(json_object_get(o, "peak_rss_bytes"));
-    const int bad = !json_is_integer(json_object_get(o, "peak_rss_bytes"));
+    const int bad = !json_is_integer(json_object_get(o, "tensor_bytes")) || !json_is_integer(json_object_get(o, "peak_rss_bytes"));
     json_decref(o);
-    return bad ? lb_fail(err, "the process that measures memory failed (status %d)", status) : 0;
+    if (bad && pid > 0 && WIFSIGNALED(status))
+        return lb_fail(err, "the process that measures memory: signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    return bad ? lb_fail(err, "the process that measures memory failed (status %d)", pid < 0 ? -1 : WEXITSTATUS(status)) : 0;
 }
 
 int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, const char *file, size_t *tensor_bytes, size_t *rss, struct lb_err *err)
@@ -105,9 +106,13 @@ int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, const ch
     snprintf(model, sizeof model, "%zu", t->model);
     snprintf(cpumask, sizeof cpumask, "%u", p->options.cpumask & 0x7fffffff);
     snprintf(threads, sizeof threads, "%u", p->options.threads);
-    const char *argv[MAX_ARGS] = {"lowbit", "measure", p->e->path, "--model", model, "--input", input, "--backend", p->backends[t->backend].name,
-                                  "--cpumask", cpumask, "--quiet"};
-    size_t n = 12;
+    const char *const fixed[] = {"lowbit", "measure", p->e->path, "--model", model, "--input", input, "--cpumask", cpumask, "--quiet"};
+    enum { FIXED = sizeof fixed / sizeof *fixed, MORE = 12 }; /* MORE: what is added below, but for --set, and the NULL at the end */
+    const char **argv = lb_alloc(FIXED + MORE + 2 * p->e->n_sets, sizeof *argv, err);
+    size_t n = FIXED;
+    if (!argv)
+        return -1;
+    memcpy(argv, fixed, sizeof fixed);
     if (p->options.threads) {
         argv[n++] = "--threads";
         argv[n++] = threads;
@@ -120,19 +125,19 @@ int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, const ch
         argv[n++] = "--plugins";
         argv[n++] = p->options.plugins;
     }
-    if (2 * p->e->n_sets + n + 4 > MAX_ARGS)
-        return lb_fail(err, "at most %d --set options", (MAX_ARGS - 22) / 2);
     for (size_t i = 0; i < p->e->n_sets; i++) {
         argv[n++] = "--set";
         argv[n++] = p->e->sets[i];
     }
-    size_t none, base, peak;
-    if (run_fresh((char *const *)(uintptr_t)argv, &none, &base, err))
-        return -1;
+    argv[n++] = "--backend"; /* behind the --set options, which may name several */
+    argv[n++] = p->backends[t->backend].name;
+    size_t none, base = 0, peak = 0;
+    int r = run_fresh((char *const *)(uintptr_t)argv, &none, &base, err);
     argv[n++] = "--file";
     argv[n++] = file;
-    if (run_fresh((char *const *)(uintptr_t)argv, tensor_bytes, &peak, err))
-        return -1;
+    if (!r)
+        r = run_fresh((char *const *)(uintptr_t)argv, tensor_bytes, &peak, err);
     *rss = peak > base ? peak - base : 0;
-    return 0;
+    lb_free(argv);
+    return r;
 }

@@ -12,9 +12,16 @@
 
 static const double probe_timeout_s = 60;
 
+/* Cut where it is too long, but never within a character of UTF-8: it goes into JSON. */
 static void copy(char *to, size_t size, const char *from)
 {
-    snprintf(to, size, "%s", from ? from : "");
+    size_t n = from ? strlen(from) : 0;
+    if (n >= size)
+        for (n = size - 1; n && ((unsigned char)from[n] & 0xc0) == 0x80;)
+            n--;
+    if (n)
+        memcpy(to, from, n);
+    to[n] = 0;
 }
 
 /* ---- Facts, found in children ---- */
@@ -30,18 +37,16 @@ static int look_at_backend(void *arg, json_t *reply, struct lb_err *err)
     const struct look *l = arg;
     const struct lb_backend *b = (const struct lb_backend *)l->backend->entry->plugin;
     char why[512];
-    if (!lb_backend_probe(b, &l->plan->options, why, sizeof why)) {
-        json_object_set_new(reply, "skipped", json_string(why));
-        return 0;
-    }
+    if (!lb_backend_probe(b, &l->plan->options, why, sizeof why))
+        return json_object_set_new(reply, "skipped", lb_json_text(why)) ? lb_fail(err, "out of memory: reply") : 0;
     struct lb_dev *d;
     if (lb_backend_open(b, &l->plan->options, &d, err))
         return -1;
-    json_object_set_new(reply, "isa", json_string(d->info.isa ? d->info.isa : ""));
-    json_object_set_new(reply, "device", json_string(d->info.device ? d->info.device : ""));
-    json_object_set_new(reply, "threads", json_integer(d->info.threads));
+    const int lost = json_object_set_new(reply, "isa", lb_json_text(d->info.isa ? d->info.isa : "")) ||
+                     json_object_set_new(reply, "device", lb_json_text(d->info.device ? d->info.device : "")) ||
+                     json_object_set_new(reply, "threads", json_integer(d->info.threads));
     lb_backend_close(d);
-    return 0;
+    return lost ? lb_fail(err, "out of memory: reply") : 0;
 }
 
 static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
@@ -51,11 +56,17 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
     if (lb_format_create(l->format->config, &f, err))
         return -1;
     const int overflow = f->config->overflow >= 0 ? f->config->overflow : (int)f->codec->overflow;
-    json_object_set_new(reply, "sha256", json_string(f->sha256));
-    json_object_set_new(reply, "plugin", json_string(f->entry->file_sha256));
-    json_object_set_new(reply, "wraps", json_boolean(overflow == LB_WRAP));
+    const int lost = json_object_set_new(reply, "sha256", json_string(f->sha256)) ||
+                     json_object_set_new(reply, "plugin", json_string(f->entry->file_sha256)) ||
+                     json_object_set_new(reply, "wraps", json_boolean(overflow == LB_WRAP));
     lb_format_destroy(f);
-    return 0;
+    return lost ? lb_fail(err, "out of memory: reply") : 0;
+}
+
+/* A plugin that hangs here costs no more than a trial may. */
+static double patience(const struct lb_plan *p)
+{
+    return p->e->limits.timeout_s < probe_timeout_s ? p->e->limits.timeout_s : probe_timeout_s;
 }
 
 /* A plugin by name, or why its trials are skipped or failed. */
@@ -79,7 +90,7 @@ static void learn_backend(const struct lb_plan *p, struct lb_backend_fact *b)
     b->exact = ((const struct lb_backend *)b->entry->plugin)->exact != 0;
     struct look l = {.plan = p, .backend = b};
     struct lb_outcome o;
-    lb_child_run(look_at_backend, &l, probe_timeout_s, &o);
+    lb_child_run(look_at_backend, &l, patience(p), &o);
     b->status = o.status;
     copy(b->why, sizeof b->why, o.why);
     const char *skipped = json_string_value(json_object_get(o.reply, "skipped"));
@@ -99,7 +110,7 @@ static void learn_format(const struct lb_plan *p, struct lb_format_fact *f)
         return;
     struct look l = {.plan = p, .format = f};
     struct lb_outcome o;
-    lb_child_run(look_at_format, &l, probe_timeout_s, &o);
+    lb_child_run(look_at_format, &l, patience(p), &o);
     f->status = o.status;
     copy(f->why, sizeof f->why, o.why);
     copy(f->sha256, sizeof f->sha256, json_string_value(json_object_get(o.reply, "sha256")));
@@ -142,15 +153,10 @@ static int hash_training(const struct lb_plan *p, struct lb_training *t, struct 
     char file[65] = "";
     if (m->weights && lb_sha256_file(m->weights, file, err))
         return lb_fail_in(err, "model.weights");
-    json_t *o = json_pack("{ss,ss,sO}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json);
-    if (m->weights) {
-        json_object_set_new(o, "weights", json_string(file));
-        return hash_json(o, t->hash, err);
-    }
-    json_object_set(o, "train", m->train_json);
-    json_object_set_new(o, "data", json_string(p->data.sha256));
-    json_object_set_new(o, "seed", json_integer((json_int_t)p->e->seeds[t->seed]));
-    json_object_set_new(o, "backend", backend_identity(&p->backends[t->backend]));
+    if (m->weights)
+        return hash_json(json_pack("{ss,ss,sO,ss}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json, "weights", file), t->hash, err);
+    json_t *o = json_pack("{ss,ss,sO,sO,ss,sI,so}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json, "train", m->train_json, "data",
+                          p->data.sha256, "seed", (json_int_t)p->e->seeds[t->seed], "backend", backend_identity(&p->backends[t->backend]));
     return hash_json(o, t->hash, err);
 }
 
@@ -161,8 +167,10 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
                           p->trainings[t->training].hash, "data", p->data.sha256, "format", p->formats[t->format].config->json, "codec",
                           p->formats[t->format].sha256, "mode", p->e->modes[t->mode], "seed", (json_int_t)p->e->seeds[t->seed],
                           "backend", backend_identity(b), "reference", p->with_reference && strcmp(b->name, "cpu_ref") != 0);
-    if (!b->exact)
-        json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch));
+    if (!b->exact && json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch))) {
+        json_decref(o);
+        o = NULL;
+    }
     return hash_json(o, t->hash, err);
 }
 
@@ -223,6 +231,9 @@ static long training_index(struct lb_plan *p, size_t model, size_t seed, size_t 
 {
     const char *own = lb_plan_train(p, model)->backend;
     struct lb_training t = {.model = model, .seed = seed, .backend = own ? backend_index(p, own) : backend};
+    for (size_t i = 0; i < p->n_trainings; i++) /* spares hashing a file of weights again for each trial */
+        if (p->trainings[i].model == model && p->trainings[i].seed == seed && p->trainings[i].backend == t.backend)
+            return (long)i;
     if (hash_training(p, &t, err))
         return -1;
     for (size_t i = 0; i < p->n_trainings; i++)

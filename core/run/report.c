@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/run/columns.h"
 #include "core/run/markdown.h"
+#include "core/run/plot.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,29 +67,49 @@ static int write_csv(const char *folder, const char *name, const struct lb_colum
     return lb_out_commit(&f, err);
 }
 
-/* The last line of each planned trial, in the order of the plan; those not yet run are left out. */
-static json_t *collect(const struct lb_journal *j, const json_t *experiment, struct lb_report *counts)
+/* The last line of each trial, by its hash. NULL where memory is out. */
+static json_t *by_hash(const struct lb_journal *j)
 {
-    json_t *by_hash = json_object(), *trials = json_array(), *line, *hash;
+    json_t *all = json_object(), *line;
     size_t i;
+    int lost = !all;
     json_array_foreach(j->lines, i, line)
     {
         const char *kind = json_string_value(json_object_get(line, "kind")), *h = json_string_value(json_object_get(line, "trial"));
         if (kind && h && !strcmp(kind, "trial"))
-            json_object_set(by_hash, h, line);
+            lost |= json_object_set(all, h, line) != 0;
     }
-    json_array_foreach(json_object_get(experiment, "trials"), i, hash)
+    if (lost)
+        json_decref(all);
+    return lost ? NULL : all;
+}
+
+/* The planned trials in the order of the plan; those not yet run are left out. Their names are the plan's: names are no part of a hash, so the line may
+ * have been written under another. */
+static json_t *collect(const struct lb_journal *j, const json_t *experiment, struct lb_report *counts, struct lb_err *err)
+{
+    json_t *lines = by_hash(j), *trials = json_array(), *planned;
+    size_t i;
+    int lost = !lines || !trials;
+    json_array_foreach(json_object_get(experiment, "trials"), i, planned)
     {
-        json_t *trial = json_object_get(by_hash, json_string_value(hash));
-        const char *status = json_string_value(json_object_get(trial, "status"));
+        json_t *line = json_object_get(lines, json_string_value(json_object_get(planned, "trial")));
+        const char *status = json_string_value(json_object_get(line, "status"));
         counts->trials++;
-        counts->done += trial != NULL;
+        counts->done += line != NULL;
         counts->ok += status && !strcmp(status, "ok");
-        if (trial)
-            json_array_append(trials, trial);
+        counts->skipped += status && !strcmp(status, "skipped");
+        if (line) {
+            json_t *named = json_copy(line);
+            lost |= json_object_update_existing(named, planned) || json_array_append_new(trials, named);
+        }
     }
-    json_decref(by_hash);
-    return trials;
+    json_decref(lines);
+    if (!lost)
+        return trials;
+    json_decref(trials);
+    lb_fail(err, "%s: out of memory: report", j->path);
+    return NULL;
 }
 
 int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_report *counts, struct lb_err *err)
@@ -99,10 +120,10 @@ int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_re
     const json_t *experiment = lb_journal_find(j, "experiment", NULL, NULL);
     if (!experiment)
         return lb_fail(err, "%s: holds no experiment", j->path);
-    json_t *trials = collect(j, experiment, counts);
-    const int r = write_csv(folder, "table.csv", lb_table_columns, lb_n_table_columns, experiment, trials, err) ||
+    json_t *trials = collect(j, experiment, counts, err);
+    const int r = !trials || write_csv(folder, "table.csv", lb_table_columns, lb_n_table_columns, experiment, trials, err) ||
                           write_csv(folder, "measured.csv", lb_measured_columns, lb_n_measured_columns, experiment, trials, err) ||
-                          lb_markdown_write(folder, experiment, trials, err)
+                          lb_markdown_write(folder, experiment, trials, err) || lb_plot_write(folder, experiment, trials, err)
                       ? -1
                       : 0;
     json_decref(trials);

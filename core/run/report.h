@@ -8,10 +8,10 @@
 
 /* What a report counted. */
 struct lb_report {
-    size_t trials, done, ok;
+    size_t trials, done, ok, skipped;
 };
 
-/* Writes table.csv, table.md and measured.csv into `folder`, of the journal's last experiment. `counts` may be NULL. */
+/* Writes table.csv, table.md, measured.csv and, where there is gnuplot, plot.svg into `folder`, of the journal's last experiment. `counts` may be NULL. */
 int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_report *counts, struct lb_err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/run.h"
 #include "core/base/io.h"
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/nn/model.h"
@@ -44,44 +45,66 @@ static json_t *describe_model(const struct lb_plan *p, size_t i)
     return json_pack("{ss,ss}", "name", c->name, "described", text);
 }
 
-static void set_number(json_t *o, const char *key, double v)
+/* Both give -1 where memory is out. */
+static int set_number(json_t *o, const char *key, double v)
 {
-    if (v == v)
-        json_object_set_new(o, key, lb_json_number(v));
+    return v == v ? json_object_set_new(o, key, lb_json_number(v)) : 0;
+}
+
+static int set_text(json_t *o, const char *key, const char *text)
+{
+    return text ? json_object_set_new(o, key, lb_json_text(text)) : 0;
 }
 
 static json_t *describe_published(const struct lb_experiment *e)
 {
     json_t *all = json_array();
+    int lost = !all;
     for (size_t i = 0; i < e->n_published; i++) {
         const struct lb_published *p = &e->published[i];
         json_t *o = json_pack("{ss}", "format", p->format);
-        if (p->model)
-            json_object_set_new(o, "model", json_string(p->model));
-        if (p->size)
-            json_object_set_new(o, "size", json_string(p->size));
-        set_number(o, "quality", p->quality);
-        set_number(o, "avg_dev", p->avg_dev);
-        json_array_append_new(all, o);
+        lost |= set_text(o, "model", p->model) || set_text(o, "size", p->size) || set_number(o, "quality", p->quality) ||
+                set_number(o, "avg_dev", p->avg_dev);
+        lost |= json_array_append_new(all, o);
     }
-    return all;
+    if (lost)
+        json_decref(all);
+    return lost ? NULL : all;
+}
+
+/* What was planned, in order: hashes, and the names that this config has for what they stand for. */
+static json_t *describe_trials(const struct lb_plan *p)
+{
+    json_t *all = json_array();
+    int lost = !all;
+    for (size_t i = 0; i < p->n_trials; i++) {
+        const struct lb_trial *t = &p->trials[i];
+        lost |= json_array_append_new(
+            all, json_pack("{ss,ss,ss}", "trial", t->hash, "format", p->e->formats[t->format].name, "model", p->e->models[t->model].name));
+    }
+    if (lost)
+        json_decref(all);
+    return lost ? NULL : all;
 }
 
 static json_t *describe(const struct lb_plan *p)
 {
     const struct lb_experiment *e = p->e;
-    json_t *models = json_array(), *trials = json_array(), *backends = json_array();
+    json_t *models = json_array(), *backends = json_array();
+    int lost = 0;
     for (size_t i = 0; i < e->n_models; i++)
-        json_array_append_new(models, describe_model(p, i));
-    for (size_t i = 0; i < p->n_trials; i++)
-        json_array_append_new(trials, json_string(p->trials[i].hash));
+        lost |= json_array_append_new(models, describe_model(p, i));
     for (size_t i = 0; i < e->n_backends; i++)
-        json_array_append_new(backends, json_string(e->backends[i]));
+        lost |= json_array_append_new(backends, json_string(e->backends[i]));
+    if (lost) {
+        json_decref(models);
+        models = NULL; /* and so the whole line is */
+    }
     return json_pack("{ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,sb,ss,so,so,so,so}", "kind", "experiment", "name", e->name, "title", e->title ? e->title : "", "notes",
                      e->notes ? e->notes : "", "data", p->data.described, "data_sha256", p->data.sha256, "classes", (json_int_t)p->data.classes,
                      "arithmetic", LB_ARITHMETIC, "version", LB_VERSION, "build", p->build, "explain", e->explain, "published_source",
                      e->published_source ? e->published_source : "", "published", describe_published(e), "models", models, "backends", backends,
-                     "trials", trials);
+                     "trials", describe_trials(p));
 }
 
 /* ---- A trial's line ---- */
@@ -98,14 +121,18 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
                              p->e->backends[t->backend], "training", p->trainings[t->training].hash, "codec_sha256", p->formats[t->format].sha256,
                              "codec_plugin_sha256", p->formats[t->format].plugin_sha256, "backend_plugin_sha256", b->entry ? b->entry->file_sha256 : "",
                              "wraps", p->formats[t->format].wraps);
-    json_object_set_new(line, "status", json_string(lb_status_name(o->status)));
+    int lost = set_text(line, "status", lb_status_name(o->status));
     if (o->status == LB_OK) {
-        json_object_set(line, "row", json_object_get(o->reply, "row"));
-        json_object_set(line, "measured", json_object_get(o->reply, "measured"));
+        lost |= json_object_set(line, "row", json_object_get(o->reply, "row"));
+        lost |= json_object_set(line, "measured", json_object_get(o->reply, "measured"));
     } else {
-        json_object_set_new(line, "why", json_string(o->why));
+        lost |= set_text(line, "why", o->why);
         lb_log(LB_LOG_WARN, "trial %.12s (%s, %s, seed %lld): %s: %s", t->hash, f->name, p->e->backends[t->backend], (long long)p->e->seeds[t->seed],
                lb_status_name(o->status), o->why);
+    }
+    if (lost) {
+        json_decref(line);
+        line = NULL; /* which the journal calls out of memory */
     }
     return lb_journal_append(&r->journal, line, err);
 }
@@ -119,11 +146,16 @@ json_t *lb_run_done(const struct lb_plan *p, const struct lb_journal *j, size_t 
 
 /* ---- Trainings ---- */
 
+/* Whether a trial that is still to do needs the training, and has nothing else in its way. */
 static int wanted(const struct run *r, size_t training)
 {
-    for (size_t i = 0; i < r->p->n_trials; i++)
-        if (r->p->trials[i].training == training && !lb_run_done(r->p, &r->journal, i))
+    const struct lb_plan *p = r->p;
+    for (size_t i = 0; i < p->n_trials; i++) {
+        const struct lb_trial *t = &p->trials[i];
+        if (t->training == training && p->backends[t->backend].status == LB_OK && p->formats[t->format].status == LB_OK &&
+            !lb_run_done(p, &r->journal, i))
             return 1;
+    }
     return 0;
 }
 
@@ -139,7 +171,10 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
     set_trained(r, i, o->status, o->why);
     if (o->status == LB_OK) {
         json_t *line = json_pack("{ss,ss,ss}", "kind", "train", "training", r->p->trainings[i].hash, "build", r->p->build);
-        json_object_update(line, o->reply);
+        if (json_object_update(line, o->reply)) {
+            json_decref(line);
+            line = NULL;
+        }
         result = lb_journal_append(&r->journal, line, err);
         const double seconds = json_number_value(json_object_get(o->reply, "seconds"));
         if (seconds > 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/trial.h"
 #include "core/base/io.h"
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/format/format.h"
@@ -84,10 +85,11 @@ int lb_training_work(void *job, json_t *reply, struct lb_err *err)
         r = lb_model_save(m, path, err) || lb_model_sha256(m, sha, err) ? -1 : 0;
     }
     if (!r) {
-        json_object_set_new(reply, "loss", lb_json_number(result.loss));
-        json_object_set_new(reply, "seconds", json_real(result.seconds));
-        json_object_set_new(reply, "samples_per_s", json_real(result.samples_per_s));
-        json_object_set_new(reply, "weights_sha256", json_string(sha));
+        const int lost = json_object_set_new(reply, "loss", lb_json_number(result.loss)) ||
+                         json_object_set_new(reply, "seconds", lb_json_number(result.seconds)) ||
+                         json_object_set_new(reply, "samples_per_s", lb_json_number(result.samples_per_s)) ||
+                         json_object_set_new(reply, "weights_sha256", json_string(sha));
+        r = lost ? lb_fail(err, "out of memory: reply") : 0;
     }
     lb_model_destroy(m);
     lb_free(path);
@@ -113,6 +115,7 @@ struct work {
     struct outputs base, before, after, reference;
     double encode_s, latency_s;
     size_t file_bytes;
+    int lost; /* memory for a value of the row was out */
 };
 
 static size_t n_outputs(const struct work *w)
@@ -204,7 +207,7 @@ static int by_value(const void *a, const void *b)
 static int measure_latency(struct work *w, struct lb_err *err)
 {
     const size_t n = w->p->data.test.n < (size_t)w->p->e->infer_batch ? w->p->data.test.n : (size_t)w->p->e->infer_batch;
-    double seconds[LATENCY_RUNS];
+    double seconds[LATENCY_RUNS] = {0};
     struct lb_net *net = NULL;
     if (lb_net_create(w->m, w->d, n, 0, &net, err))
         return -1;
@@ -220,14 +223,24 @@ static int measure_latency(struct work *w, struct lb_err *err)
     return r;
 }
 
-static void put(json_t *row, const char *column, double v)
+static void put_json(struct work *w, json_t *row, const char *column, json_t *value)
 {
-    json_object_set_new(row, column, lb_json_number(v));
+    w->lost |= json_object_set_new(row, column, value) != 0;
 }
 
-static void put_count(json_t *row, const char *column, uint64_t v)
+static void put(struct work *w, json_t *row, const char *column, double v)
 {
-    json_object_set_new(row, column, json_integer((json_int_t)v));
+    put_json(w, row, column, lb_json_number(v));
+}
+
+static void put_count(struct work *w, json_t *row, const char *column, uint64_t v)
+{
+    put_json(w, row, column, json_integer((json_int_t)v));
+}
+
+static void put_text(struct work *w, json_t *row, const char *column, const char *text)
+{
+    put_json(w, row, column, lb_json_text(text ? text : ""));
 }
 
 static int fill_row(struct work *w, json_t *row, struct lb_err *err)
@@ -239,35 +252,35 @@ static int fill_row(struct work *w, json_t *row, struct lb_err *err)
     lb_metrics_compute(w->base.y, w->after.y, w->base.logits, w->after.logits, p->data.test.y, p->data.test.n, p->data.classes, &m);
     if (lb_safetensors_sha256(&w->st, sha, err))
         return -1;
-    put(row, "quality", m.quality);
-    put(row, "avg_dev", m.avg_dev);
-    put(row, "max_dev", m.max_dev);
-    put(row, "top1", m.top1);
-    put(row, "top1_delta", m.top1 - m.top1_f32);
-    put(row, "agreement", m.agreement);
+    put(w, row, "quality", m.quality);
+    put(w, row, "avg_dev", m.avg_dev);
+    put(w, row, "max_dev", m.max_dev);
+    put(w, row, "top1", m.top1);
+    put(w, row, "top1_delta", m.top1 - m.top1_f32);
+    put(w, row, "agreement", m.agreement);
     if (w->base.logits)
-        put(row, "kl", m.kl);
-    put(row, "sqnr_db", lb_sqnr_db(w->stats.signal, w->stats.noise));
-    put(row, "bits_per_weight", 8 * (double)w->stats.bytes / (double)w->stats.weights);
-    put_count(row, "file_bytes", w->file_bytes);
-    put_count(row, "weight_bytes", w->stats.bytes);
-    json_object_set_new(row, "packed", json_string(!strcmp(w->format->codec->base.name, "F32") && w->format->config->rule == LB_SCALE_NONE ? "yes" : "no"));
+        put(w, row, "kl", m.kl);
+    put(w, row, "sqnr_db", lb_sqnr_db(w->stats.signal, w->stats.noise));
+    put(w, row, "bits_per_weight", 8 * (double)w->stats.bytes / (double)w->stats.weights);
+    put_count(w, row, "file_bytes", w->file_bytes);
+    put_count(w, row, "weight_bytes", w->stats.bytes);
+    put_text(w, row, "packed", !strcmp(w->format->codec->base.name, "F32") && w->format->config->rule == LB_SCALE_NONE ? "yes" : "no");
     if (w->reference.y) {
         struct lb_difference d;
         lb_difference(w->reference.y, w->after.y, n_outputs(w), &d);
-        put(row, "max_abs_diff", d.max_abs);
-        put_count(row, "diff_elements", d.elements);
-        json_object_set_new(row, "max_ulp", d.max_ulp == UINT64_MAX ? json_string("nan") : json_integer((json_int_t)d.max_ulp));
+        put(w, row, "max_abs_diff", d.max_abs);
+        put_count(w, row, "diff_elements", d.elements);
+        put_json(w, row, "max_ulp", d.max_ulp == UINT64_MAX ? json_string("nan") : json_integer((json_int_t)d.max_ulp));
     }
     for (int i = 0; i < LB_HIST; i++)
-        put_count(row, hist[i], m.hist[i]);
-    json_object_set_new(row, "weights_sha256", json_string(sha));
-    put_count(row, "weights", w->stats.weights);
-    put_count(row, "nan_codes", w->stats.nan_codes);
-    put_count(row, "inf_codes", w->stats.inf_codes);
-    put_count(row, "zeroed", w->stats.zeroed);
-    put_count(row, "clipped", w->stats.clipped);
-    put(row, "top1_f32", m.top1_f32);
+        put_count(w, row, hist[i], m.hist[i]);
+    put_text(w, row, "weights_sha256", sha);
+    put_count(w, row, "weights", w->stats.weights);
+    put_count(w, row, "nan_codes", w->stats.nan_codes);
+    put_count(w, row, "inf_codes", w->stats.inf_codes);
+    put_count(w, row, "zeroed", w->stats.zeroed);
+    put_count(w, row, "clipped", w->stats.clipped);
+    put(w, row, "top1_f32", m.top1_f32);
     return 0;
 }
 
@@ -277,16 +290,16 @@ static int fill_measured(struct work *w, json_t *o, struct lb_err *err)
     const size_t n = w->p->data.test.n < (size_t)w->p->e->infer_batch ? w->p->data.test.n : (size_t)w->p->e->infer_batch;
     if (measure_latency(w, err) || lb_measure_fresh(w->p, w->t, w->file, &tensor_bytes, &rss, err))
         return -1;
-    put(o, "encode_s", w->encode_s);
-    put(o, "latency_s", w->latency_s);
-    put(o, "samples_per_s", (double)n / w->latency_s);
-    put_count(o, "tensor_bytes", tensor_bytes);
-    put_count(o, "rss_delta_bytes", rss);
-    json_object_set_new(o, "isa", json_string(w->d->info.isa));
-    put_count(o, "threads", w->d->info.threads);
-    json_object_set_new(o, "device", json_string(w->d->info.device));
-    json_object_set_new(o, "version", json_string(LB_VERSION));
-    json_object_set_new(o, "build", json_string(w->p->build));
+    put(w, o, "encode_s", w->encode_s);
+    put(w, o, "latency_s", w->latency_s);
+    put(w, o, "samples_per_s", (double)n / w->latency_s);
+    put_count(w, o, "tensor_bytes", tensor_bytes);
+    put_count(w, o, "rss_delta_bytes", rss);
+    put_text(w, o, "isa", w->d->info.isa);
+    put_count(w, o, "threads", w->d->info.threads);
+    put_text(w, o, "device", w->d->info.device);
+    put_text(w, o, "version", LB_VERSION);
+    put_text(w, o, "build", w->p->build);
     return 0;
 }
 
@@ -303,7 +316,7 @@ static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err
                       ? -1
                       : 0;
     lb_free(trained);
-    return r;
+    return !r && w->lost ? lb_fail(err, "out of memory: row") : r;
 }
 
 int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
@@ -311,9 +324,10 @@ int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
     const struct lb_job *j = job;
     struct work w = {.p = j->plan, .t = &j->plan->trials[j->index], .folder = j->folder};
     json_t *row = json_object(), *measured = json_object();
-    const int r = do_trial(&w, row, measured, err);
-    json_object_set_new(reply, "row", row);
-    json_object_set_new(reply, "measured", measured);
+    int r = do_trial(&w, row, measured, err);
+    const int lost = json_object_set_new(reply, "row", row), lost_too = json_object_set_new(reply, "measured", measured);
+    if (!r && (lost || lost_too))
+        r = lb_fail(err, "out of memory: reply");
     lb_safetensors_finish(&w.st);
     lb_format_destroy(w.format);
     free_outputs(&w.base);

@@ -32,14 +32,14 @@ static struct {
     struct lb_safetensors dump[16];
     size_t models, nets, experiments, dumps;
     size_t had;
-} kept;
+} held;
 
 static inline void *keep(size_t n, size_t size)
 {
     struct lb_err err = {0};
     void *p = lb_alloc(n, size, &err);
-    cr_assert(p && kept.n < MAX_KEPT, "%s", err.text);
-    kept.p[kept.n++] = p;
+    cr_assert(p && held.n < MAX_KEPT, "%s", err.text);
+    held.p[held.n++] = p;
     return p;
 }
 
@@ -54,35 +54,35 @@ static inline void load_plugins(void)
     *strrchr(exe, '/') = 0;
     snprintf(folder, sizeof folder, "%s/../plugins", exe);
     unsetenv("LOWBIT_PLUGIN_PATH");
-    kept.had = lb_mem_now();
+    held.had = lb_mem_now();
     cr_assert_eq(lb_plugins_load(folder, &err), 0, "%s", err.text);
 }
 
 /* Closes the device, after all that lies on it. */
 static inline void close_device(void)
 {
-    for (; kept.nets; kept.nets--)
-        lb_net_destroy(kept.net[kept.nets - 1]);
-    for (; kept.bufs; kept.bufs--)
-        lb_buf_destroy(kept.dev, kept.buf[kept.bufs - 1]);
-    lb_backend_close(kept.dev);
-    kept.dev = NULL;
+    for (; held.nets; held.nets--)
+        lb_net_destroy(held.net[held.nets - 1]);
+    for (; held.bufs; held.bufs--)
+        lb_buf_destroy(held.dev, held.buf[held.bufs - 1]);
+    lb_backend_close(held.dev);
+    held.dev = NULL;
 }
 
 /* Gives everything back; at the end of each test. */
 static inline void drop_all(void)
 {
     close_device();
-    for (; kept.models; kept.models--)
-        lb_model_destroy(kept.model[kept.models - 1]);
-    for (; kept.experiments; kept.experiments--)
-        lb_config_destroy(kept.experiment[kept.experiments - 1]);
-    for (; kept.dumps; kept.dumps--)
-        lb_safetensors_finish(&kept.dump[kept.dumps - 1]);
-    for (; kept.n; kept.n--)
-        lb_free(kept.p[kept.n - 1]);
+    for (; held.models; held.models--)
+        lb_model_destroy(held.model[held.models - 1]);
+    for (; held.experiments; held.experiments--)
+        lb_config_destroy(held.experiment[held.experiments - 1]);
+    for (; held.dumps; held.dumps--)
+        lb_safetensors_finish(&held.dump[held.dumps - 1]);
+    for (; held.n; held.n--)
+        lb_free(held.p[held.n - 1]);
     lb_plugins_unload();
-    cr_expect_eq(lb_mem_now(), kept.had, "%zu bytes are left", lb_mem_now() - kept.had);
+    cr_expect_eq(lb_mem_now(), held.had, "%zu bytes are left", lb_mem_now() - held.had);
 }
 
 /* Opens a backend, with the features of the CPU that `cpumask` leaves. Skips the test, with the reason, where there is none. */
@@ -103,8 +103,8 @@ static inline struct lb_dev *open_device(const char *name, unsigned cpumask)
         drop_all();
         cr_skip("backend %s is not on this machine: %s", name, why);
     }
-    cr_assert_eq(lb_backend_open(b, &options, &kept.dev, &err), 0, "%s", err.text);
-    return kept.dev;
+    cr_assert_eq(lb_backend_open(b, &options, &held.dev, &err), 0, "%s", err.text);
+    return held.dev;
 }
 
 /* n elements on the device; data may be NULL. */
@@ -113,7 +113,7 @@ static inline struct lb_ref on_device(struct lb_dev *d, const void *data, size_t
     struct lb_err err = {0};
     struct lb_buf *b = keep(1, sizeof *b);
     cr_assert_eq(lb_buf_create(d, n, b, &err), 0, "%s", err.text);
-    kept.buf[kept.bufs++] = b;
+    held.buf[held.bufs++] = b;
     cr_assert(!data || !lb_buf_write(d, b, 0, data, n, &err), "%s", err.text);
     return (struct lb_ref){b, 0};
 }
@@ -132,8 +132,8 @@ static inline const struct lb_safetensors *open_dump(const char *name)
     struct lb_err err = {0};
     char path[200];
     snprintf(path, sizeof path, "test/data/nn/%s.safetensors", name);
-    cr_assert_eq(lb_safetensors_open(path, &kept.dump[kept.dumps], &err), 0, "%s (run from the root of the repository)", err.text);
-    return &kept.dump[kept.dumps++];
+    cr_assert_eq(lb_safetensors_open(path, &held.dump[held.dumps], &err), 0, "%s (run from the root of the repository)", err.text);
+    return &held.dump[held.dumps++];
 }
 
 static inline const struct lb_tensor *dumped(const struct lb_safetensors *st, const char *name, enum lb_dtype_id dtype)
@@ -185,7 +185,7 @@ static inline struct lb_experiment *experiment(const char *model, const char *tr
     lb_config_load(temp_file(path, text, strlen(text)), NULL, 0, &e, &err);
     unlink(path);
     cr_assert(e, "%s", err.text);
-    return kept.experiment[kept.experiments++] = e;
+    return held.experiment[held.experiments++] = e;
 }
 
 static inline struct lb_model *model_of(const struct lb_experiment *e, size_t classes)
@@ -195,7 +195,7 @@ static inline struct lb_model *model_of(const struct lb_experiment *e, size_t cl
     struct lb_model *m;
     lb_model_create(c, (size_t)c->input[0], (size_t)c->input[1], (size_t)c->input[2], classes, &m, &err);
     cr_assert(m, "%s", err.text);
-    return kept.model[kept.models++] = m;
+    return held.model[held.models++] = m;
 }
 
 /* A network for training. */
@@ -205,7 +205,7 @@ static inline struct lb_net *net_of(const struct lb_model *m, struct lb_dev *d, 
     struct lb_net *n;
     lb_net_create(m, d, batch, 1, &n, &err);
     cr_assert(n, "%s", err.text);
-    return kept.net[kept.nets++] = n;
+    return held.net[held.nets++] = n;
 }
 
 static inline const char *sha256_of(const struct lb_model *m)

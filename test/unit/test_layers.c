@@ -167,6 +167,7 @@ static double exponents(const float *x, size_t n, size_t j)
 static void softmax(struct lb_dev *d, const struct lb_safetensors *st)
 {
     struct lb_err err = {0};
+    char what[100];
     double magnitude[N];
     float y_in[N];
     const float *x = dumped_f32(st, "x"), *dy = dumped_f32(st, "dy");
@@ -178,14 +179,16 @@ static void softmax(struct lb_dev *d, const struct lb_safetensors *st)
     const struct lb_softmax forward = {.x = on_device(d, x, N), .y = on_device(d, NULL, N), .rows = ROWS, .cols = COLS};
     const struct lb_softmax grad = {.y = on_device(d, y_in, N), .dy = on_device(d, dy, N), .dx = on_device(d, NULL, N), .rows = ROWS, .cols = COLS};
     cr_assert(!LB_RUN(d, softmax, &forward, &err) && !LB_RUN(d, softmax_grad, &grad, &err), "%s", err.text);
-    compare("softmax.y", from_device(d, forward.y, N), y64, magnitude, N, 1);
+    snprintf(what, sizeof what, "%s: softmax.y", d->ops->base.name);
+    compare(what, from_device(d, forward.y, N), y64, magnitude, N, 1);
     for (size_t i = 0; i < N; i++) {
         double sum = fabs((double)dy[i]);
         for (size_t j = 0; j < COLS; j++)
             sum += fabs((double)dy[i / COLS * COLS + j]) * y64[i / COLS * COLS + j];
         magnitude[i] = y64[i] * sum;
     }
-    compare("softmax.dx", from_device(d, grad.dx, N), dumped_f64(st, "softmax.dx"), magnitude, N, COLS + 4);
+    snprintf(what, sizeof what, "%s: softmax.dx", d->ops->base.name);
+    compare(what, from_device(d, grad.dx, N), dumped_f64(st, "softmax.dx"), magnitude, N, COLS + 4);
 }
 
 /* An activation in the same op as the product is the activation of the product. */

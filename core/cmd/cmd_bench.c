@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_bench.c - `lowbit bench`: how fast, beside what the machine can do at most. */
+#include "core/base/table.h"
+#include "core/cmd/cmd.h"
+#include "core/cmd/experiment.h"
+#include "core/plugins.h"
+#include "core/run/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEY_M = 0x2000, KEY_N, KEY_K, KEY_FORMAT, KEY_BACKEND, KEY_MODEL, KEY_BATCH, KEY_CSV };
+
+struct args {
+    struct lb_bench_options o;
+    int csv;
+};
+
+static size_t size(struct argp_state *state, const char *option, const char *arg)
+{
+    char *end;
+    const long v = strtol(arg, &end, 10);
+    if (end == arg || *end || v < 1 || v > 1 << 20)
+        argp_error(state, "--%s: expected a whole number from 1 to %d, found \"%s\"", option, 1 << 20, arg);
+    return (size_t)v;
+}
+
+static void take_op(struct argp_state *state, struct args *a, const char *arg)
+{
+    size_t n = 0;
+    while (lb_bench_ops[n] && strcmp(lb_bench_ops[n], arg) != 0)
+        n++;
+    if (a->o.op)
+        argp_error(state, "one op at a time, found \"%s\" and \"%s\"", a->o.op, arg);
+    if (!lb_bench_ops[n]) {
+        const char *near = lb_nearest(arg, lb_bench_ops, n);
+        argp_error(state, "expected gemm, gemv, conv, train, forward or codec, found \"%s\"%s%s%s", arg, near ? "; did you mean \"" : "",
+                   near ? near : "", near ? "\"?" : "");
+    }
+    a->o.op = arg;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct args *a = state->input;
+    switch (key) {
+    case KEY_M:
+        a->o.m = size(state, "m", arg);
+        return 0;
+    case KEY_N:
+        a->o.n = size(state, "n", arg);
+        return 0;
+    case KEY_K:
+        a->o.k = size(state, "k", arg);
+        return 0;
+    case KEY_BATCH:
+        a->o.batch = size(state, "batch", arg);
+        return 0;
+    case KEY_FORMAT:
+        a->o.format = arg;
+        return 0;
+    case KEY_BACKEND:
+        a->o.backend = arg;
+        return 0;
+    case KEY_MODEL:
+        if (strcmp(arg, "cnn") != 0 && strcmp(arg, "mlp") != 0)
+            argp_error(state, "--model: expected cnn or mlp, found \"%s\"", arg);
+        a->o.model = arg;
+        return 0;
+    case KEY_CSV:
+        a->csv = 1;
+        return 0;
+    case ARGP_KEY_ARG:
+        take_op(state, a, arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_option options[] = {{"m", KEY_M, "M", 0, "gemm: rows of the result", 0},
+                                                 {"n", KEY_N, "N", 0, "gemm, gemv: columns of the result", 0},
+                                                 {"k", KEY_K, "K", 0, "gemm, gemv: length of the sums", 0},
+                                                 {"format", KEY_FORMAT, "CODEC", 0, "codec: only this one", 0},
+                                                 {"backend", KEY_BACKEND, "B", 0, "Only this one", 0},
+                                                 {"model", KEY_MODEL, "cnn|mlp", 0, "train, forward: the network (default: cnn)", 0},
+                                                 {"batch", KEY_BATCH, "N", 0, "train, forward, conv: samples at a time (default: 64)", 0},
+                                                 {"csv", KEY_CSV, NULL, 0, "Print CSV", 0},
+                                                 {0}};
+    static const struct argp argp = {
+        options,
+        parse,
+        "[gemm|gemv|conv|train|forward|codec]",
+        "Measures the backends and codecs that are here. What a row is compared with ran in turns with it, in the same "
+        "process; times are medians of the turns. `ratio` is the share of what the machine can do (`of`).",
+        NULL,
+        NULL,
+        NULL};
+    struct args a = {.o.batch = 64};
+    struct lb_table t = {0};
+    struct lb_err err = {0};
+    if (lb_cmd_parse("bench", &argp, argc, argv, &a) || lb_cmd_plugins())
+        return 2;
+    a.o.host = lb_backend_globals();
+    const int r = lb_bench(&a.o, &t, &err);
+    if (!r && a.csv)
+        lb_table_print_csv(&t, stdout);
+    else if (!r)
+        lb_table_print(&t, stdout);
+    lb_table_finish(&t);
+    lb_plugins_unload();
+    return r ? lb_cmd_fail(&err) : 0;
+}
+
+const struct lb_command lb_cmd_bench = {"bench", "how fast the backends and codecs are, beside what the machine can do", run};

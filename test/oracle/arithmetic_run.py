@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""Whole experiments, made by `lowbit run` and again from docs/arithmetic.md (sections 6 to 10) and docs/results.md: trained weights, the files
+of the formats, every figure of the journal. For arithmetic_check.py."""
+import hashlib
+import json
+import math
+import subprocess
+import tempfile
+from pathlib import Path
+
+import exact_arithmetic as ex
+import exact_formats as fmt
+import numpy as np
+from exact_arithmetic import f32
+from safetensors.numpy import load_file, save_file
+
+SEED, CLASSES, TEST = 3, 4, 9
+INPUT = (2, 6, 5)
+
+# Small networks that together use every layer, activation, loss, reduction, shuffle and rule of initial values.
+MODELS = [
+    {"name": "cnn", "layers": [
+        {"type": "conv2d", "filters": 3, "kernel": [3, 2], "stride": 2, "padding": 1, "activation": "scaled_relu", "init": "he_uniform"},
+        {"type": "flatten"},
+        {"type": "dense", "units": 6, "activation": "tanh", "init": "fan_in", "bias_init": {"rule": "uniform", "low": 0, "high": 0.01}},
+        {"type": "dense", "units": CLASSES, "activation": "softmax", "init": "xavier_normal"}],
+     "train": {"epochs": 2, "batch": 8, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "lr_decay": 0.7}},
+    {"name": "demo", "ablate": [3], "layers": [
+        {"type": "dense", "units": 12, "activation": "relu"}, {"type": "reshape", "shape": [1, 4, 3]},
+        {"type": "conv2d", "filters": 2, "kernel": 2, "activation": "sigmoid"},
+        {"type": "conv2d", "filters": 2, "kernel": 1, "init": "xavier_uniform"}, {"type": "activation", "activation": "scaled_relu", "alpha": 0.5},
+        {"type": "dense", "units": CLASSES, "activation": "sigmoid"}],
+     "train": {"epochs": 2, "batch": 6, "lr": 0.05, "loss": "mse", "reduction": "half", "shuffle": "once"}},
+    {"name": "mean", "layers": [{"type": "dense", "units": CLASSES, "activation": "softmax", "init": {"rule": "uniform", "low": -0.2, "high": 0.3}}],
+     "train": {"epochs": 3, "batch": 100, "lr": 0.5, "loss": "mse", "shuffle": "none"}},
+    {"name": "linear", "layers": [{"type": "activation", "activation": "tanh"}, {"type": "dense", "units": CLASSES, "init": "he_normal", "bias_init": "fan_in"}],
+     "train": {"epochs": 1, "batch": 7, "lr": 0.2}}]
+FORMATS = [("F16", ("none",), {}), ("BF16", ("none",), {"rounding": "toward_zero"}), ("F4", ("multiply", 8, 0), {}), ("F4", ("absmax",), {"rounding": "stochastic"}),
+           ("I8", ("absmax",), {}), ("I8", ("multiply", 100, 0), {}), ("U8", ("multiply", 100, 1), {"rounding": "toward_zero", "overflow": "wrap"}),
+           ("I16", ("fixed", 0.001), {"rounding": "half_away"}), ("LOOM_A", ("multiply", 8, 0), {}), ("I64", ("multiply", 1e6, 0), {})]
+
+
+# ---- 6. A network ----
+
+def build(config):
+    """Layers with shapes and numbered parameters (7.1)."""
+    c, h, w = INPUT
+    layers, p = [], 0
+    for index, spec in enumerate(config["layers"]):
+        kind = spec["type"]
+        if kind == "flatten":
+            c, h, w = c * h * w, 1, 1
+            continue
+        if kind == "reshape":
+            c, h, w = spec["shape"]
+            continue
+        layer = {"kind": kind, "act": spec.get("activation", "linear"), "alpha": f32(spec.get("alpha", 1.1)), "shape": (c, h, w), "spec": spec}
+        if kind == "dense":
+            layer.update(weight=(spec["units"], c * h * w), fans=(c * h * w, spec["units"]))
+            c, h, w = spec["units"], 1, 1
+        elif kind == "conv2d":
+            kh, kw = spec["kernel"] if isinstance(spec["kernel"], list) else [spec["kernel"]] * 2
+            layer.update(stride=spec.get("stride", 1), pad=spec.get("padding", 0), weight=(spec["filters"], c, kh, kw),
+                         fans=(c * kh * kw, spec["filters"] * kh * kw))
+            c, h, w = spec["filters"], *((v + 2 * layer["pad"] - k) // layer["stride"] + 1 for v, k in ((h, kh), (w, kw)))
+        if kind != "activation":
+            layer.update(names=(f"{index}.weight", f"{index}.bias"), p=p)
+            p += 2
+        layers.append(layer)
+        if kind != "activation" and layer["act"] == "softmax":
+            layer["act"] = "linear"
+            layers.append({"kind": "activation", "act": "softmax"})
+    return layers
+
+
+def initial(layers):
+    params = {}
+    for layer in layers:
+        if "names" not in layer:
+            continue
+        for i, (key, default) in enumerate((("init", "he_normal"), ("bias_init", "zeros"))):
+            rule = layer["spec"].get(key, default)
+            rule = rule if isinstance(rule, dict) else {"rule": rule}
+            shape = layer["weight"] if i == 0 else layer["weight"][:1]
+            params[layer["names"][i]] = ex.initial(rule["rule"], shape, *layer["fans"], SEED, layer["p"] + i, f32(rule.get("low", -0.05)), f32(rule.get("high", 0.05)))
+    return params
+
+
+def forward(layers, params, x):
+    """The output of every layer, (batch, elements) each."""
+    outputs = []
+    for layer in layers:
+        if layer["kind"] == "activation":
+            y = ex.softmax(x) if layer["act"] == "softmax" else ex.activate(layer["act"], layer["alpha"], x)
+        else:
+            w, b = (params[n] for n in layer["names"])
+            if layer["kind"] == "dense":
+                y = ex.gemm(x, w.T, b, layer["act"], layer["alpha"])
+            else:
+                y = ex.conv2d(x.reshape(-1, *layer["shape"]), w, b, layer["stride"], layer["pad"], layer["act"], layer["alpha"])
+        x = y.reshape(len(y), -1)
+        outputs.append(x)
+    return outputs
+
+
+def logits_of(layers, outputs):
+    if layers[-1]["act"] == "softmax":
+        return outputs[-2]
+    return outputs[-1] if layers[-1]["act"] == "linear" else None
+
+
+def gradients(layers, params, x, labels, train):  # 6.3, 6.4
+    outputs = forward(layers, params, x)
+    last = len(layers)
+    if train.get("loss", "cross_entropy") == "cross_entropy":
+        last -= layers[-1]["act"] == "softmax"
+        _, dy = ex.cross_entropy(outputs[last - 1], labels)
+    else:
+        _, dy = ex.mse(outputs[-1], labels, train.get("reduction", "mean"))
+    first = next(i for i, layer in enumerate(layers) if "names" in layer)
+    grads = {}
+    for i in range(last - 1, first - 1, -1):
+        layer, y, given = layers[i], outputs[i], outputs[i - 1] if i else x
+        if layer["act"] == "softmax":
+            dy = ex.softmax_grad(y, dy)
+        elif layer["act"] != "linear":
+            dy = ex.act_grad(y, dy, layer["act"], layer["alpha"])
+        if layer["kind"] == "activation":
+            continue
+        weight, bias = layer["names"]
+        if layer["kind"] == "dense":
+            grads[bias] = ex.bias_grad(dy[:, :, None])
+            grads[weight] = ex.gemm(dy.T, given)
+            dy = ex.gemm(dy, params[weight]) if i > first else None
+        else:
+            image, dy4 = given.reshape(-1, *layer["shape"]), None
+            o, _, kh, kw = layer["weight"]
+            oh = (layer["shape"][1] + 2 * layer["pad"] - kh) // layer["stride"] + 1
+            dy4 = dy.reshape(len(dy), o, oh, -1)
+            grads[bias] = ex.bias_grad(dy.reshape(len(dy), o, -1))
+            grads[weight] = ex.conv2d_dw(dy4, image, (kh, kw), layer["stride"], layer["pad"])
+            dy = ex.conv2d_dx(dy4, params[weight], image.shape, layer["stride"], layer["pad"]).reshape(len(dy), -1) if i > first else None
+    return grads
+
+
+def trained(config, x, y):  # 7
+    layers, train = build(config), config["train"]
+    params = initial(layers)
+    lr, momentum, decay = f32(train["lr"]), f32(train.get("momentum", 0)), f32(train.get("weight_decay", 0))
+    velocity = {n: np.zeros_like(w) if momentum else None for n, w in params.items()}
+    order, how = list(range(len(x))), train.get("shuffle", "epoch")
+    for epoch in range(train["epochs"]):
+        if how == "epoch" or (how == "once" and epoch == 0):
+            order = ex.shuffle(SEED, epoch, len(x))
+        for at in range(0, len(x), train["batch"]):
+            rows = order[at:at + train["batch"]]
+            for n, g in gradients(layers, params, x[rows], y[rows], train).items():
+                params[n], velocity[n] = ex.sgd(params[n], g, velocity[n], lr, momentum, decay)
+        lr = lr * f32(train.get("lr_decay", 1))
+    for n in params:
+        if int(n.split(".")[0]) in config.get("ablate", []):
+            params[n] = np.zeros_like(params[n])
+    return layers, params
+
+
+# ---- A trial ----
+
+def content_hash(path):
+    """docs/results.md, weights_sha256."""
+    data = Path(path).read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    h = hashlib.sha256()
+    for name, t in sorted(json.loads(data[8:8 + size]).items()):
+        if name != "__metadata__":
+            a, b = t["data_offsets"]
+            h.update(f"{name}\0{t['dtype']}\0{','.join(map(str, t['shape']))}\0".encode() + data[8 + size + a:8 + size + b])
+    return h.hexdigest()
+
+
+def expected_row(layers, params, codec, encoded, x_test, y_test):
+    decoded = {n: e[1].reshape(params[n].shape) for n, e in encoded.items()}
+    base, out = forward(layers, params, x_test), forward(layers, decoded, x_test)
+    row = fmt.metrics(base[-1], out[-1], logits_of(layers, base), logits_of(layers, out), y_test)
+    hist = dict(zip(["hist_le10", "hist_le20", "hist_le30", "hist_le40", "hist_le50", "hist_le100", "hist_gt100"], row.pop("hist")))
+    signal = noise = 0.0
+    counts = dict.fromkeys(["weights", "nan_codes", "inf_codes", "zeroed", "clipped", "weight_bytes"], 0)
+    for n, (codes, v, s, t, q) in encoded.items():
+        for a, b, given, stored in zip(params[n].ravel(), v, t, q):
+            a, b = float(a), float(b)
+            signal += a * a
+            noise += (a - b) * (a - b)
+            counts["nan_codes"] += bool(np.isnan(stored))
+            counts["inf_codes"] += bool(np.isinf(stored))
+            counts["zeroed"] += a != 0 and b == 0
+            counts["clipped"] += codec.beyond(float(given))
+        counts["weights"] += len(codes)
+        counts["weight_bytes"] += (len(codes) * codec.bits + 7) // 8 + (4 if s is not None else 0)
+    row.update(hist, **counts, sqnr_db=fmt.sqnr_db(signal, noise), bits_per_weight=8 * counts["weight_bytes"] / counts["weights"])
+    return {k: v for k, v in row.items() if v is not None}
+
+
+def as_journal(v):
+    """NaN and infinities are text there."""
+    if isinstance(v, float) and not math.isfinite(v):
+        return "nan" if v != v else "inf" if v > 0 else "-inf"
+    return v
+
+
+def check(lowbit, same, same_encoding, codec_of, format_json, wrong):
+    rng = np.random.default_rng(11)
+    n = 31 + TEST
+    x, y = rng.normal(0, 1, (n, *INPUT)).astype(f32), rng.integers(0, CLASSES, n).astype(np.int32)
+    y[:CLASSES] = range(CLASSES)
+    flat = x.reshape(n, -1)
+    with tempfile.TemporaryDirectory() as folder:
+        save_file({"x": x, "y": y}, f"{folder}/data.safetensors")
+        formats = [{"name": f"format{i}", **format_json(*f)} for i, f in enumerate(FORMATS)]
+        config = {"data": {"source": "file", "path": f"{folder}/data.safetensors", "test": TEST}, "models": MODELS, "seeds": [SEED],
+                  "formats": formats, "infer": {"batch": 4}}
+        Path(f"{folder}/run.json").write_text(json.dumps(config))
+        done = subprocess.run([lowbit, "run", f"{folder}/run.json", "--out", f"{folder}/out", "--quiet"], stdout=subprocess.DEVNULL)
+        if done.returncode:
+            wrong.append(f"lowbit run: exit status {done.returncode}")
+            return
+        lines = [json.loads(line) for line in Path(f"{folder}/out/trials.jsonl").read_text().splitlines()]
+        for model in MODELS:
+            layers, params = trained(model, flat[:-TEST], y[:-TEST])
+            trials = [t for t in lines if t["kind"] == "trial" and t["model"] == model["name"]]
+            path = f"{folder}/out/trained/{trials[0]['training']}.safetensors"
+            stored = load_file(path)
+            for name, w in params.items():
+                same(f"{model['name']}: trained {name}", w, stored[name])
+            line = next(t for t in lines if t["kind"] == "train" and t["training"] == trials[0]["training"])
+            if content_hash(path) != line["weights_sha256"]:
+                wrong.append(f"{model['name']}: weights_sha256 of the training")
+            for i, (name, scale, how) in enumerate(FORMATS):
+                trial = next(t for t in trials if t["format"] == f"format{i}")
+                what, codec = f"{model['name']}, {name} {scale} {how}", codec_of(name)
+                path = f"{folder}/out/models/{trial['trial']}.safetensors"
+                encoded = {}
+                for p, (tensor, w) in enumerate(params.items()):
+                    encoded[tensor] = fmt.encode_tensor(codec, w, scale, how, SEED, p)
+                    same_encoding(f"{what}: {tensor}", codec, encoded[tensor], path, tensor)
+                row = {**expected_row(layers, params, codec, encoded, flat[-TEST:], y[-TEST:]), "weights_sha256": content_hash(path),
+                       "file_bytes": Path(path).stat().st_size, "packed": "no", "top1_f32": trial["row"]["top1_f32"]}
+                for key in sorted(row.keys() | trial["row"].keys()):
+                    a, b = as_journal(row.get(key)), trial["row"].get(key)
+                    same(f"{what}: {key}", [0], [int(a != b)])
+                    if a != b:
+                        wrong[-1] = f"{what}: {key}: by the page {a!r}, by lowbit {b!r}"
