@@ -127,7 +127,7 @@ static void by_memcpy(const char *in, size_t read, char *out, size_t write)
     volatile uint64_t sink;
     for (size_t b = 0; b < BLOCKS; b++, in += r, out += w) {
         memcpy(out, in, both);
-        memset(out + both, 0, w - both);
+        memset(out + both, 0x3f, w - both);
         sink = fold(in + both, r - both);
     }
     (void)sink;
@@ -137,6 +137,7 @@ static void by_memcpy(const char *in, size_t read, char *out, size_t write)
 __attribute__((target("avx2"))) static void by_avx2(const char *in, size_t read, char *out, size_t write, int past_the_cache)
 {
     const size_t r = read / BLOCKS / 64, w = write / BLOCKS / 64;
+    const __m256i some = _mm256_set1_epi32(0x3f800000); /* some processors write zeros at twice the speed of anything else */
     __m256i sum = _mm256_setzero_si256();
     volatile int sink;
     for (size_t b = 0; b < BLOCKS; b++) {
@@ -144,11 +145,12 @@ __attribute__((target("avx2"))) static void by_avx2(const char *in, size_t read,
         __m256i *to = (__m256i *)(void *)out + 2 * b * w;
         for (size_t i = 0; i < 2 * r; i += 2)
             sum = _mm256_xor_si256(sum, _mm256_xor_si256(_mm256_load_si256(from + i), _mm256_load_si256(from + i + 1)));
+        const __m256i line = _mm256_or_si256(sum, some);
         for (size_t i = 0; i < 2 * w; i++)
             if (past_the_cache)
-                _mm256_stream_si256(to + i, sum);
+                _mm256_stream_si256(to + i, line);
             else
-                _mm256_store_si256(to + i, sum);
+                _mm256_store_si256(to + i, line);
     }
     _mm_sfence();
     sink = _mm256_extract_epi32(sum, 0);

@@ -6,6 +6,7 @@ arithmetic_check.py encode LOWBIT          `lowbit convert` of hard values into 
 arithmetic_check.py run LOWBIT             whole experiments: training, encoding, metrics, from `lowbit run`
 Prints a line for each thing that differs, and exits 1.
 """
+import functools
 import json
 import math
 import subprocess
@@ -139,6 +140,7 @@ def half_values(kind):
     return [float(x) for x in v]
 
 
+@functools.cache
 def codec_of(name):
     magnitudes = {"F4": [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0], "LOOM_F4": [0.0, 0.75, 1.0, 1.5, 2.0, 3.0, math.inf, math.nan]}
     if name in ("F16", "BF16"):

@@ -65,7 +65,7 @@ static const struct {
     {LB_F32, 4, {65536, 65536, 65536, 65536}, "overflow"},
     {LB_DTYPES, 1, {1}, "no dtype"},
     {LB_F32, 1, {SIZE_MAX / 4}, "address"},
-    {LB_U8, 1, {SIZE_MAX / 2}, "memory"},
+    {LB_U8, 1, {SIZE_MAX / 2}, "address"},
 };
 
 Test(tensor, refused_shapes)
