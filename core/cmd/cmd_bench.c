@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_M = 0x2000, KEY_N, KEY_K, KEY_FORMAT, KEY_BACKEND, KEY_MODEL, KEY_BATCH, KEY_CSV };
+enum { KEY_M = 0x2000, KEY_N, KEY_K, KEY_FORMAT, KEY_BACKEND, KEY_MODEL, KEY_BATCH, KEY_SECONDS, KEY_CSV };
 
 struct args {
     struct lb_bench_options o;
@@ -24,6 +24,15 @@ static size_t size(struct argp_state *state, const char *option, const char *arg
     if (end == arg || *end || v < 1 || v > 1 << 20)
         argp_error(state, "--%s: expected a whole number from 1 to %d, found \"%s\"", option, 1 << 20, arg);
     return (size_t)v;
+}
+
+static double seconds(struct argp_state *state, const char *arg)
+{
+    char *end;
+    const double v = strtod(arg, &end);
+    if (end == arg || *end || !(v >= 0 && v <= 3600))
+        argp_error(state, "--seconds: expected a number from 0 to 3600, found \"%s\"", arg);
+    return v;
 }
 
 static void take_op(struct argp_state *state, struct args *a, const char *arg)
@@ -57,6 +66,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_BATCH:
         a->o.batch = size(state, "batch", arg);
         return 0;
+    case KEY_SECONDS:
+        a->o.seconds = seconds(state, arg);
+        return 0;
     case KEY_FORMAT:
         a->o.format = arg;
         return 0;
@@ -88,6 +100,7 @@ static int run(int argc, char **argv)
                                                  {"backend", KEY_BACKEND, "B", 0, "Only this one", 0},
                                                  {"model", KEY_MODEL, "cnn|mlp", 0, "train, forward: the network (default: cnn)", 0},
                                                  {"batch", KEY_BATCH, "N", 0, "train, forward, conv: samples at a time (default: 64)", 0},
+                                                 {"seconds", KEY_SECONDS, "S", 0, "About so long for each comparison (default: 1)", 0},
                                                  {"csv", KEY_CSV, NULL, 0, "Print CSV", 0},
                                                  {0}};
     static const struct argp argp = {
@@ -99,7 +112,7 @@ static int run(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct args a = {.o.batch = 64};
+    struct args a = {.o = {.batch = 64, .seconds = 1}};
     struct lb_table t = {0};
     struct lb_err err = {0};
     if (lb_cmd_parse("bench", &argp, argc, argv, &a) || lb_cmd_plugins())

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base/csv.h"
+#include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/cmd/cmd.h"
 #include "core/format/format.h"
@@ -70,6 +71,18 @@ static void print_table(const struct lb_format *f, const double *values, uint32_
     }
 }
 
+/* The format that is CODEC without a scale, as JSON. */
+static int format_of(const char *codec, struct lb_text *json, struct lb_err *err)
+{
+    json_t *name = codec[0] == '{' ? NULL : lb_json_text(codec);
+    char *quoted = name ? lb_json_canonical(name, err) : NULL;
+    lb_text_add(json, "{\"codec\":%s}", quoted ? quoted : codec);
+    const int r = name && !quoted ? -1 : lb_text_end(json, err);
+    lb_free(quoted);
+    json_decref(name);
+    return r;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {{"csv", KEY_CSV, NULL, 0, "Columns code,value: code in decimal, value as %.17g, nan, inf or -inf", 0}, {0}};
@@ -85,8 +98,7 @@ static int run(int argc, char **argv)
     if (lb_cmd_plugins())
         return 2;
     struct lb_text json = {0};
-    lb_text_add(&json, a.codec[0] == '{' ? "{\"codec\":%s}" : "{\"codec\":\"%s\"}", a.codec);
-    int r = lb_text_end(&json, &err) || lb_config_format(json.s, NULL, &config, &err) || lb_format_create(&config, &f, &err) ? -1 : 0;
+    int r = format_of(a.codec, &json, &err) || lb_config_format(json.s, NULL, &config, &err) || lb_format_create(&config, &f, &err) ? -1 : 0;
     if (!r && f->codec->bits > 16)
         r = lb_fail(&err, "codec %s has %u bits: only codecs of up to 16 bits are tables", f->codec->base.name, f->codec->bits);
     if (!r && a.csv)

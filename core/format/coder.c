@@ -265,8 +265,9 @@ int lb_coder_beyond(const struct lb_coder *c, double x)
     if (c->has_steps || !c->table) {
         double low, high;
         lb_coder_range(c, &low, &high);
-        const double half = c->codec->kind == LB_FLOAT || c->has_steps ? 0 : 0.5;
-        return x > high + half || x < low - half;
+        if (c->has_steps || c->codec->kind == LB_FLOAT)
+            return x > high || x < low;
+        return x >= high + 0.5 || x < low - 0.5; /* high is odd, so its tie is lost; for 64 bits high + 0.5 is the power of two above */
     }
     const struct lb_intervals *w = &c->ways[LB_NEAREST];
     return x == x && (lb_key(x) >= w->over || lb_key(x) < w->under);

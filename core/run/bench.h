@@ -14,6 +14,7 @@ struct lb_bench_options {
     const char *backend;            /* one, or NULL: all that run here */
     const char *model;              /* train, forward: "cnn" (default) or "mlp" */
     size_t batch;                   /* train, forward, conv: default 64 */
+    double seconds;                 /* about so long for each comparison */
     struct lb_backend_options host; /* threads, CPU features, device */
 };
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum { ELEMENTS = 16 << 20 /* 64 MiB of binary32: larger than a cache */ };
-static const double budget = 1.5; /* seconds, each way */
 
 struct job {
     const struct lb_coder *coder;
@@ -46,7 +45,7 @@ static int one_way(const struct lb_bench_options *o, const struct job *j, int en
                               : lb_bench_streams(streams, j->codes, j->bytes, j->x, wide, cpu);
     for (size_t i = 0; i < n; i++)
         c[i + 1] = (struct contender){.run = lb_bench_stream_run, .arg = &streams[i]};
-    if (lb_bench_race(c, n + 1, budget, err))
+    if (lb_bench_race(c, n + 1, o->seconds, err))
         return -1;
     size_t best = 1;
     for (size_t i = 2; i <= n; i++)

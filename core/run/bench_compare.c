@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum { MAX_LIMITS = 2, MAX_DEVICES = sizeof((struct lb_bench_devices *)0)->d / sizeof(struct lb_dev *) };
-static const double budget = 1.0; /* seconds */
 
 /* The limit on so many threads. */
 struct limit {
@@ -43,20 +42,21 @@ static int add_limit(struct limits *all, const struct bench_work *w, unsigned th
     const size_t n = lb_bench_streams(ways, all->bytes, w->bytes, NULL, 0, cpu);
     l->stream = ways[n > 1]; /* the second reads by vectors where there are any */
     l->stream.pool = l->pool;
-    l->stream.threads = threads;
+    l->stream.threads = w->bytes < 1 << 20 ? 1 : threads; /* waking a thread takes longer than reading so little */
     return 0;
 }
 
 /* Speed of the limit for this work, in runs a second, and its text. */
 static double limit_speed(struct limit *l, const struct bench_work *w, double seconds)
 {
-    const char *s = l->threads == 1 ? "" : "s";
+    const unsigned threads = w->bytes ? l->stream.threads : l->threads;
+    const char *s = threads == 1 ? "" : "s";
     if (w->bytes) {
-        snprintf(l->text, sizeof l->text, "reading the weights, %u thread%s (%.3g GB/s)", l->threads, s, (double)w->bytes / seconds * 1e-9);
+        snprintf(l->text, sizeof l->text, "reading the weights, %u thread%s (%.3g GB/s)", threads, s, (double)w->bytes / seconds * 1e-9);
         return 1 / seconds;
     }
     const double rate = l->peak.flops / seconds;
-    snprintf(l->text, sizeof l->text, "FMA peak, %s, %u thread%s (%.4g GFLOP/s)", l->peak.isa, l->threads, s, rate * 1e-9);
+    snprintf(l->text, sizeof l->text, "multiply-add peak, %s, %u thread%s (%.4g GFLOP/s)", l->peak.isa, threads, s, rate * 1e-9);
     return rate / w->flops;
 }
 
@@ -106,7 +106,7 @@ int lb_bench_compare(const struct lb_bench_options *o, const struct bench_work *
                             : (struct contender){.run = lb_bench_peak_run, .arg = &l->peak};
     }
     if (!r && all->n)
-        r = lb_bench_race(c, all->n + limits.n, budget, err) || add_rows(w, all, c, &limits, t, err) ? -1 : 0;
+        r = lb_bench_race(c, all->n + limits.n, o->seconds, err) || add_rows(w, all, c, &limits, t, err) ? -1 : 0;
     for (size_t i = 0; i < limits.n; i++)
         lb_pool_destroy(limits.one[i].pool);
     lb_free(limits.bytes);

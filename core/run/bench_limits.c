@@ -104,11 +104,17 @@ int lb_bench_peak_run(void *peak, struct lb_err *err)
     return 0;
 }
 
-/* ---- Bytes. Blocks of input and output take turns, as an encoder's do. ---- */
+/* ---- Bytes. Short pieces of input and output take turns, as an encoder's do. ---- */
 
-enum { BLOCKS = 1024 };
+enum { PIECE = 1024 /* bytes of both together */ };
 
-/* Folds all of a block into one word, so that it is read. */
+/* Where piece i of `pieces` ends, in lines of 64 bytes. */
+static size_t piece_end(size_t bytes, size_t pieces, size_t i)
+{
+    return (size_t)((double)(bytes / 64) * (double)(i + 1) / (double)pieces);
+}
+
+/* Folds all of it into one word, so that it is read. */
 static uint64_t fold(const char *in, size_t n)
 {
     uint64_t lane[8] = {0}, word[8];
@@ -123,34 +129,32 @@ static uint64_t fold(const char *in, size_t n)
 /* Copies what can be copied, folds or fills what is left over. */
 static void by_memcpy(const char *in, size_t read, char *out, size_t write)
 {
-    const size_t r = read / BLOCKS, w = write / BLOCKS, both = r < w ? r : w;
+    const size_t both = read < write ? read : write;
     volatile uint64_t sink;
-    for (size_t b = 0; b < BLOCKS; b++, in += r, out += w) {
-        memcpy(out, in, both);
-        memset(out + both, 0x3f, w - both);
-        sink = fold(in + both, r - both);
-    }
+    memcpy(out, in, both);
+    memset(out + both, 0x3f, write - both);
+    sink = fold(in + both, read - both);
     (void)sink;
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx2"))) static void by_avx2(const char *in, size_t read, char *out, size_t write, int past_the_cache)
+__attribute__((target("avx2"))) static void by_avx2(const char *in, size_t read, char *out, size_t write, int past_the_caches)
 {
-    const size_t r = read / BLOCKS / 64, w = write / BLOCKS / 64;
+    const size_t pieces = (read + write) / PIECE + 1;
     const __m256i some = _mm256_set1_epi32(0x3f800000); /* some processors write zeros at twice the speed of anything else */
-    __m256i sum = _mm256_setzero_si256();
+    const __m256i *from = (const __m256i *)(const void *)in;
+    __m256i *to = (__m256i *)(void *)out, sum = _mm256_setzero_si256();
+    size_t r = 0, w = 0;
     volatile int sink;
-    for (size_t b = 0; b < BLOCKS; b++) {
-        const __m256i *from = (const __m256i *)(const void *)in + 2 * b * r;
-        __m256i *to = (__m256i *)(void *)out + 2 * b * w;
-        for (size_t i = 0; i < 2 * r; i += 2)
-            sum = _mm256_xor_si256(sum, _mm256_xor_si256(_mm256_load_si256(from + i), _mm256_load_si256(from + i + 1)));
+    for (size_t p = 0; p < pieces; p++) {
+        for (const size_t end = 2 * piece_end(read, pieces, p); r < end; r += 2)
+            sum = _mm256_xor_si256(sum, _mm256_xor_si256(_mm256_load_si256(from + r), _mm256_load_si256(from + r + 1)));
         const __m256i line = _mm256_or_si256(sum, some);
-        for (size_t i = 0; i < 2 * w; i++)
-            if (past_the_cache)
-                _mm256_stream_si256(to + i, line);
+        for (const size_t end = 2 * piece_end(write, pieces, p); w < end; w++)
+            if (past_the_caches)
+                _mm256_stream_si256(to + w, line);
             else
-                _mm256_store_si256(to + i, line);
+                _mm256_store_si256(to + w, line);
     }
     _mm_sfence();
     sink = _mm256_extract_epi32(sum, 0);

@@ -29,10 +29,11 @@ void blas_parallel(const struct device *d, size_t parts, void (*fn)(void *arg, s
         d->host->parallel(d->host, parts, fn, arg);
 }
 
+enum { ROW_MAJOR = 101, AS_IT_IS = 111, TRANSPOSED = 112 };
+
 void blas_sgemm(const struct device *d, int trans_a, int trans_b, size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
                 size_t ldb, float beta, float *c, size_t ldc)
 {
-    enum { ROW_MAJOR = 101, AS_IT_IS = 111, TRANSPOSED = 112 };
     d->blas.sgemm(ROW_MAJOR, trans_a ? TRANSPOSED : AS_IT_IS, trans_b ? TRANSPOSED : AS_IT_IS, (int)m, (int)n, (int)k, 1.0f, a, (int)lda, b,
                   (int)ldb, beta, c, (int)ldc);
 }
@@ -42,6 +43,17 @@ struct job {
     const struct lb_gemm *o;
     size_t parts;
 };
+
+/* c (n) += a row of a times n columns of b. */
+static void row_product(const struct job *j, const float *a, const float *b, size_t n, float *c)
+{
+    const struct lb_gemm *o = j->o;
+    const int step = o->trans_a ? (int)o->m : 1;
+    if (o->trans_b)
+        j->d->blas.sgemv(ROW_MAJOR, AS_IT_IS, (int)n, (int)o->k, 1.0f, b, (int)o->k, a, step, 1.0f, c, 1);
+    else
+        j->d->blas.sgemv(ROW_MAJOR, TRANSPOSED, (int)o->k, (int)n, 1.0f, b, (int)o->n, a, step, 1.0f, c, 1);
+}
 
 /* Rows [rows) and columns [cols) of the output. */
 static void block(const struct job *j, struct range rows, struct range cols)
@@ -54,7 +66,12 @@ static void block(const struct job *j, struct range rows, struct range cols)
     float *c = lb_f32(o->c) + rows.begin * o->n + cols.begin;
     for (size_t i = 0; bias && i < m; i++)
         memcpy(c + i * o->n, bias + cols.begin, n * sizeof *bias);
-    blas_sgemm(j->d, o->trans_a, o->trans_b, m, n, o->k, a, lda, b, ldb, bias ? 1.0f : 0.0f, c, o->n);
+    if (m == 1 && !bias)
+        memset(c, 0, n * sizeof *c); /* sgemv may scale what was there, even by zero */
+    if (m == 1)
+        row_product(j, a, b, n, c);
+    else
+        blas_sgemm(j->d, o->trans_a, o->trans_b, m, n, o->k, a, lda, b, ldb, bias ? 1.0f : 0.0f, c, o->n);
     for (size_t i = 0; o->act != LB_LINEAR && i < m; i++)
         blas_activate(j->d, c + i * o->n, n, 0.0f, o->act, o->alpha);
 }

@@ -38,8 +38,9 @@ static int load(struct blas *b, char *why, size_t why_size)
     *(void **)&corename = symbol(b, "openblas_get_corename");
     *(void **)&set_threads = symbol(b, "openblas_set_num_threads");
     *(void **)&b->sgemm = symbol(b, "cblas_sgemm");
-    if (!corename || !set_threads || !b->sgemm) {
-        snprintf(why, why_size, "%s lacks openblas_get_corename, openblas_set_num_threads or cblas_sgemm", library);
+    *(void **)&b->sgemv = symbol(b, "cblas_sgemv");
+    if (!corename || !set_threads || !b->sgemm || !b->sgemv) {
+        snprintf(why, why_size, "%s lacks openblas_get_corename, openblas_set_num_threads, cblas_sgemm or cblas_sgemv", library);
         blas_unload(b);
         return -1;
     }

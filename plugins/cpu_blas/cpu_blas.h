@@ -10,9 +10,14 @@
 typedef void cblas_sgemm_fn(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
                             int ldb, float beta, float *c, int ldc);
 
+/* y (m, or n where transposed) = alpha op(a) x + beta y, a (m, n). */
+typedef void cblas_sgemv_fn(int order, int trans_a, int m, int n, float alpha, const float *a, int lda, const float *x, int step_x,
+                            float beta, float *y, int step_y);
+
 struct blas {
     void *lib;
     cblas_sgemm_fn *sgemm;
+    cblas_sgemv_fn *sgemv;
     char core[32]; /* the kernels that OpenBLAS uses, by its name for the CPU */
 };
 

@@ -29,7 +29,7 @@ wrong = []
 def same(what, expected, got):
     """Equal bits; any NaN of binary64 equals any other."""
     global compared
-    expected, got = np.asarray(expected), np.asarray(got)
+    expected, got = np.atleast_1d(expected), np.atleast_1d(got)
     expected = expected.astype(got.dtype).reshape(got.shape)
     compared += got.size
     if got.dtype == np.float64:

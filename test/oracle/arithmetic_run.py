@@ -24,7 +24,7 @@ MODELS = [
         {"type": "flatten"},
         {"type": "dense", "units": 6, "activation": "tanh", "init": "fan_in", "bias_init": {"rule": "uniform", "low": 0, "high": 0.01}},
         {"type": "dense", "units": CLASSES, "activation": "softmax", "init": "xavier_normal"}],
-     "train": {"epochs": 2, "batch": 8, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "lr_decay": 0.7}},
+     "train": {"epochs": 3, "batch": 12, "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "lr_decay": 0.9}},
     {"name": "demo", "ablate": [3], "layers": [
         {"type": "dense", "units": 12, "activation": "relu"}, {"type": "reshape", "shape": [1, 4, 3]},
         {"type": "conv2d", "filters": 2, "kernel": 2, "activation": "sigmoid"},

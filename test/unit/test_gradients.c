@@ -64,12 +64,23 @@ static void activate(struct pass *p, const struct lb_layer_config *l, double *y,
         if (l->activation == LB_ACT_RELU || l->activation == LB_ACT_SCALED_RELU)
             p->nearest_kink = fmin(p->nearest_kink, fabs(v));
         switch (l->activation) {
-        case LB_ACT_RELU: y[i] = fmax(v, 0); break;
-        case LB_ACT_SCALED_RELU: y[i] = (double)(float)l->alpha * fmax(v, 0); break;
-        case LB_ACT_SIGMOID: y[i] = 1 / (1 + exp(-v)); break;
-        case LB_ACT_TANH: y[i] = tanh(v); break;
-        case LB_ACT_SOFTMAX: y[i] = exp(v); break;
-        default: break;
+        case LB_ACT_RELU:
+            y[i] = fmax(v, 0);
+            break;
+        case LB_ACT_SCALED_RELU:
+            y[i] = (double)(float)l->alpha * fmax(v, 0);
+            break;
+        case LB_ACT_SIGMOID:
+            y[i] = 1 / (1 + exp(-v));
+            break;
+        case LB_ACT_TANH:
+            y[i] = tanh(v);
+            break;
+        case LB_ACT_SOFTMAX:
+            y[i] = exp(v);
+            break;
+        default:
+            break;
         }
         sum += y[i];
     }
@@ -145,7 +156,8 @@ static double mean_loss(struct pass *p, const float *x, const int32_t *labels, s
  * third derivative, about 1e-9. Measured: 7e-7 of the largest. A wrong factor, index or order is off by far more. */
 #define TOLERANCE 2e-6
 
-static void check_parameter(struct pass *p, struct lb_net *net, const struct lb_model *m, size_t i, const float *x, const int32_t *labels, const char *name)
+static void check_parameter(struct pass *p, struct lb_net *net, const struct lb_model *m, size_t i, const float *x, const int32_t *labels,
+                            const char *name)
 {
     struct lb_err err = {0};
     const size_t elems = m->params[i].elems, in = m->layers[0].in;
@@ -164,8 +176,8 @@ static void check_parameter(struct pass *p, struct lb_net *net, const struct lb_
     }
     cr_expect(largest > 1e-3, "%s: %s: no gradient is larger than %g, so nothing is shown", name, m->params[i].name, largest);
     for (size_t j = 0; j < elems; j++)
-        cr_expect(fabs((double)got[j] - want[j]) <= TOLERANCE * largest, "%s: %s[%zu]: expected %.12g, got %.9g", name, m->params[i].name, j, want[j],
-                  (double)got[j]);
+        cr_expect(fabs((double)got[j] - want[j]) <= TOLERANCE * largest, "%s: %s[%zu]: expected %.12g, got %.9g", name, m->params[i].name,
+                  j, want[j], (double)got[j]);
 }
 
 static void check_net(const char *name, const char *layers, const char *train, size_t classes, uint64_t seed)
@@ -191,14 +203,15 @@ static void check_net(const char *name, const char *layers, const char *train, s
     }
     struct pass p = {&e->models[0], param, e->train.loss, e->train.reduction, INFINITY};
     mean_loss(&p, x, labels, BATCH, in, each);
-    cr_assert(p.nearest_kink > AWAY, "%s: seed %llu puts a relu %g from its kink: take another", name, (unsigned long long)seed, p.nearest_kink);
+    cr_assert(p.nearest_kink > AWAY, "%s: seed %llu puts a relu %g from its kink: take another", name, (unsigned long long)seed,
+              p.nearest_kink);
 
     struct lb_net *net = net_of(m, held.dev, BATCH + 2); /* larger than the batch of the step */
     const struct lb_step_args args = {e->train.loss, e->train.reduction, 0, 0, 0};
     cr_assert_eq(lb_net_step(net, &args, x, labels, BATCH, loss, &err), 0, "%s", err.text);
     for (size_t i = 0; i < BATCH; i++)
-        cr_expect(fabs((double)loss[i] - each[i]) <= 2e-6 * (1 + each[i]), "%s: loss of sample %zu: expected %.12g, got %.9g", name, i, each[i],
-                  (double)loss[i]);
+        cr_expect(fabs((double)loss[i] - each[i]) <= 2e-6 * (1 + each[i]), "%s: loss of sample %zu: expected %.12g, got %.9g", name, i,
+                  each[i], (double)loss[i]);
     for (size_t i = 0; i < m->n_params; i++)
         check_parameter(&p, net, m, i, x, labels, name);
 }
@@ -210,25 +223,38 @@ static const struct {
     size_t classes;
     uint64_t seed;
 } nets[] = {
-    {"dense", "\"input\": [6, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 7, \"activation\": \"relu\"" INIT "},"
-     "{\"type\": \"dense\", \"units\": 4" INIT "}]", 4, 1},
-    {"conv and dense", "\"input\": [2, 7, 6], \"layers\": ["
+    {"dense",
+     "\"input\": [6, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 7, \"activation\": \"relu\"" INIT "},"
+     "{\"type\": \"dense\", \"units\": 4" INIT "}]",
+     4, 1},
+    {"conv and dense",
+     "\"input\": [2, 7, 6], \"layers\": ["
      "{\"type\": \"conv2d\", \"filters\": 3, \"kernel\": [3, 2], \"stride\": 2, \"padding\": 1, \"activation\": \"tanh\"" INIT "},"
-     "{\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 5, \"activation\": \"softmax\"" INIT "}]", 5, 1},
-    {"two convs", "\"input\": [1, 6, 6], \"layers\": ["
+     "{\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 5, \"activation\": \"softmax\"" INIT "}]",
+     5, 1},
+    {"two convs",
+     "\"input\": [1, 6, 6], \"layers\": ["
      "{\"type\": \"conv2d\", \"filters\": 2, \"kernel\": 2, \"activation\": \"scaled_relu\"" INIT "},"
      "{\"type\": \"conv2d\", \"filters\": 3, \"kernel\": 3, \"stride\": 3, \"padding\": 2, \"activation\": \"sigmoid\"" INIT "},"
-     "{\"type\": \"dense\", \"units\": 3" INIT "}]", 3, 1},
-    {"sigmoids", "\"input\": [5, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 6, \"activation\": \"tanh\"" INIT "},"
+     "{\"type\": \"dense\", \"units\": 3" INIT "}]",
+     3, 1},
+    {"sigmoids",
+     "\"input\": [5, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 6, \"activation\": \"tanh\"" INIT "},"
      "{\"type\": \"dense\", \"units\": 6, \"activation\": \"sigmoid\"" INIT "},"
-     "{\"type\": \"dense\", \"units\": 4, \"activation\": \"softmax\"" INIT "}]", 4, 2},
-    {"reshape", "\"input\": [3, 2, 2], \"layers\": [{\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 18, \"activation\": \"tanh\"" INIT "},"
+     "{\"type\": \"dense\", \"units\": 4, \"activation\": \"softmax\"" INIT "}]",
+     4, 2},
+    {"reshape",
+     "\"input\": [3, 2, 2], \"layers\": [{\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 18, \"activation\": \"tanh\"" INIT "},"
      "{\"type\": \"reshape\", \"shape\": [2, 3, 3]}, {\"type\": \"conv2d\", \"filters\": 2, \"kernel\": 2, \"padding\": 1" INIT "},"
-     "{\"type\": \"reshape\", \"shape\": [4, 2, 4]}, {\"type\": \"conv2d\", \"filters\": 3, \"kernel\": [2, 4], \"stride\": 2" INIT "}]", 3, 1},
-    {"activations of their own", "\"input\": [1, 4, 5], \"layers\": [{\"type\": \"activation\", \"activation\": \"sigmoid\"},"
+     "{\"type\": \"reshape\", \"shape\": [4, 2, 4]}, {\"type\": \"conv2d\", \"filters\": 3, \"kernel\": [2, 4], \"stride\": 2" INIT "}]",
+     3, 1},
+    {"activations of their own",
+     "\"input\": [1, 4, 5], \"layers\": [{\"type\": \"activation\", \"activation\": \"sigmoid\"},"
      "{\"type\": \"dense\", \"units\": 6" INIT "}, {\"type\": \"activation\", \"activation\": \"scaled_relu\", \"alpha\": 0.7},"
-     "{\"type\": \"activation\", \"activation\": \"linear\"}, {\"type\": \"dense\", \"units\": 4" INIT "}, {\"type\": \"activation\", \"activation\": \"tanh\"},"
-     "{\"type\": \"dense\", \"units\": 3" INIT "}, {\"type\": \"activation\", \"activation\": \"softmax\"}]", 3, 1},
+     "{\"type\": \"activation\", \"activation\": \"linear\"}, {\"type\": \"dense\", \"units\": 4" INIT
+     "}, {\"type\": \"activation\", \"activation\": \"tanh\"},"
+     "{\"type\": \"dense\", \"units\": 3" INIT "}, {\"type\": \"activation\", \"activation\": \"softmax\"}]",
+     3, 1},
 };
 
 static void every_net(const char *train)

@@ -5,7 +5,7 @@
 /* Rounding to binary32 changes a value by at most U of it, or by TINY below 2^-126. A sum of K products, in whatever order and fused or not, is
  * off by at most K U times the sum of the magnitudes (to first order; the bias and the second order get four more). So each bound here is
  * a small count of roundings, times U, times the sum of the magnitudes that were added up. */
-#define U 0x1p-24
+#define U    0x1p-24
 #define TINY 0x1p-148
 
 /* |got - want| <= roundings U magnitude, element by element. */
@@ -21,8 +21,8 @@ static void compare(const char *what, const float *got, const double *want, cons
             worst = i;
         }
     }
-    cr_expect_eq(wrong, 0, "%s: %zu of %zu are off, most of all [%zu]: expected %.17g, got %.9g, %.2f times the bound", what, wrong, n, worst,
-                 want[worst], (double)got[worst], most);
+    cr_expect_eq(wrong, 0, "%s: %zu of %zu are off, most of all [%zu]: expected %.17g, got %.9g, %.2f times the bound", what, wrong, n,
+                 worst, want[worst], (double)got[worst], most);
 }
 
 /* ---- Dense and convolution ---- */
@@ -64,7 +64,8 @@ static void linear_layer(struct lb_dev *d, const char *file, const struct lb_con
     const size_t positions = s->oh * s->ow, nx = s->n * s->c * s->h * s->w, ny = s->n * s->o * positions, taps = s->kh * s->kw;
     const size_t nw = s->o * s->c * taps;
     const float *x = dumped_f32(st, "x"), *w = dumped_f32(st, "weight"), *bias = dumped_f32(st, "bias"), *dy = dumped_f32(st, "dy");
-    cr_assert(dumped(st, "x", LB_F32)->elems == nx && dumped(st, "y", LB_F64)->elems == ny && dumped(st, "dweight", LB_F64)->elems == nw, "%s", file);
+    cr_assert(dumped(st, "x", LB_F32)->elems == nx && dumped(st, "y", LB_F64)->elems == ny && dumped(st, "dweight", LB_F64)->elems == nw,
+              "%s", file);
     const struct magnitudes m = magnitudes_of(s, x, w, bias, dy);
     const struct lb_ref rx = on_device(d, x, nx), rw = on_device(d, w, nw), rb = on_device(d, bias, s->o), rdy = on_device(d, dy, ny);
     const struct lb_ref y = on_device(d, NULL, ny), dx = on_device(d, NULL, nx), dw = on_device(d, NULL, nw), db = on_device(d, NULL, s->o);
@@ -82,10 +83,14 @@ static void linear_layer(struct lb_dev *d, const char *file, const struct lb_con
         struct lb_ref at;
         const double *magnitude;
         size_t n, terms;
-    } out[] = {{"y", y, m.y, ny, s->c * taps}, {"dx", dx, m.dx, nx, s->o * taps}, {"dweight", dw, m.dw, nw, s->n * positions}, {"dbias", db, m.db, s->o, s->n * positions}};
+    } out[] = {{"y", y, m.y, ny, s->c * taps},
+               {"dx", dx, m.dx, nx, s->o * taps},
+               {"dweight", dw, m.dw, nw, s->n * positions},
+               {"dbias", db, m.db, s->o, s->n * positions}};
     for (size_t i = 0; i < COUNT(out); i++) {
         snprintf(what, sizeof what, "%s: %s: %s", d->ops->base.name, file, out[i].name);
-        compare(what, from_device(d, out[i].at, out[i].n), dumped_f64(st, out[i].name), out[i].magnitude, out[i].n, (double)out[i].terms + 4);
+        compare(what, from_device(d, out[i].at, out[i].n), dumped_f64(st, out[i].name), out[i].magnitude, out[i].n,
+                (double)out[i].terms + 4);
     }
 }
 
@@ -111,10 +116,14 @@ enum { ROWS = 6, COLS = 11, N = ROWS * COLS };
 static double grad_parts(uint32_t act, double alpha, double y)
 {
     switch (act) {
-    case LB_RELU: return y > 0;
-    case LB_SCALED_RELU: return y > 0 ? alpha : 0;
-    case LB_SIGMOID: return y + y * y;
-    default: return 1 + y * y;
+    case LB_RELU:
+        return y > 0;
+    case LB_SCALED_RELU:
+        return y > 0 ? alpha : 0;
+    case LB_SIGMOID:
+        return y + y * y;
+    default:
+        return 1 + y * y;
     }
 }
 
@@ -125,7 +134,8 @@ static void activation(struct lb_dev *d, const struct lb_safetensors *st, const 
     double magnitude[N];
     float y_in[N];
     const float *dy = dumped_f32(st, "dy");
-    const struct lb_ref x = on_device(d, dumped_f32(st, "x"), N), y = on_device(d, NULL, N), rdy = on_device(d, dy, N), dx = on_device(d, NULL, N);
+    const struct lb_ref x = on_device(d, dumped_f32(st, "x"), N), y = on_device(d, NULL, N), rdy = on_device(d, dy, N),
+                        dx = on_device(d, NULL, N);
     snprintf(want, sizeof want, "%s.y", name);
     snprintf(what, sizeof what, "%s: %s", d->ops->base.name, want);
     const double *y64 = dumped_f64(st, want);
@@ -177,7 +187,8 @@ static void softmax(struct lb_dev *d, const struct lb_safetensors *st)
         y_in[i] = (float)y64[i];
     }
     const struct lb_softmax forward = {.x = on_device(d, x, N), .y = on_device(d, NULL, N), .rows = ROWS, .cols = COLS};
-    const struct lb_softmax grad = {.y = on_device(d, y_in, N), .dy = on_device(d, dy, N), .dx = on_device(d, NULL, N), .rows = ROWS, .cols = COLS};
+    const struct lb_softmax grad = {
+        .y = on_device(d, y_in, N), .dy = on_device(d, dy, N), .dx = on_device(d, NULL, N), .rows = ROWS, .cols = COLS};
     cr_assert(!LB_RUN(d, softmax, &forward, &err) && !LB_RUN(d, softmax_grad, &grad, &err), "%s", err.text);
     snprintf(what, sizeof what, "%s: softmax.y", d->ops->base.name);
     compare(what, from_device(d, forward.y, N), y64, magnitude, N, 1);
@@ -199,7 +210,8 @@ static void fused(struct lb_dev *d, const struct lb_safetensors *st)
     const struct lb_ref bias = on_device(d, (const float[ROWS]){0.5f, -1, 2, 0, -3, 1e-3f}, ROWS);
     for (uint32_t act = LB_LINEAR; act <= LB_TANH; act++)
         for (int conv = 0; conv < 2; conv++) {
-            const struct lb_ref sum = on_device(d, NULL, ROWS * ROWS), want = on_device(d, NULL, ROWS * ROWS), got = on_device(d, NULL, ROWS * ROWS);
+            const struct lb_ref sum = on_device(d, NULL, ROWS * ROWS), want = on_device(d, NULL, ROWS * ROWS),
+                                got = on_device(d, NULL, ROWS * ROWS);
             const struct lb_act_op apart = {.x = sum, .y = want, .n = ROWS * ROWS, .act = act, .alpha = 1.1f};
             struct lb_gemm g = {.a = x, .b = w, .bias = bias, .c = sum, .m = ROWS, .n = ROWS, .k = COLS, .trans_b = 1};
             struct lb_conv2d c = {.x = x, .w = w, .bias = bias, .y = sum, .s = {ROWS, 1, 1, COLS, ROWS, 1, COLS, 1, 0, 1, 1}};
@@ -209,8 +221,8 @@ static void fused(struct lb_dev *d, const struct lb_safetensors *st)
             g.alpha = c.alpha = 1.1f;
             r = r || LB_RUN(d, act, &apart, &err) || (conv ? LB_RUN(d, conv2d, &c, &err) : LB_RUN(d, gemm, &g, &err));
             cr_assert(!r, "%s", err.text);
-            cr_expect_arr_eq(from_device(d, got, ROWS * ROWS), from_device(d, want, ROWS * ROWS), ROWS * ROWS * sizeof(float), "%s: %s with activation %u",
-                             d->ops->base.name, conv ? "conv2d" : "gemm", act);
+            cr_expect_arr_eq(from_device(d, got, ROWS * ROWS), from_device(d, want, ROWS * ROWS), ROWS * ROWS * sizeof(float),
+                             "%s: %s with activation %u", d->ops->base.name, conv ? "conv2d" : "gemm", act);
         }
 }
 
@@ -234,8 +246,12 @@ static void run_loss(struct lb_dev *d, const char *name, const double *loss_magn
     struct lb_err err = {0};
     char want[40], what[100];
     const struct lb_safetensors *st = open_dump("losses");
-    const struct lb_loss op = {.x = on_device(d, dumped_f32(st, "x"), LOSS_N), .labels = on_device(d, dumped_i32(st, "labels"), LOSS_ROWS),
-                               .loss = on_device(d, NULL, LOSS_ROWS), .dx = on_device(d, NULL, LOSS_N), .rows = LOSS_ROWS, .cols = LOSS_COLS,
+    const struct lb_loss op = {.x = on_device(d, dumped_f32(st, "x"), LOSS_N),
+                               .labels = on_device(d, dumped_i32(st, "labels"), LOSS_ROWS),
+                               .loss = on_device(d, NULL, LOSS_ROWS),
+                               .dx = on_device(d, NULL, LOSS_N),
+                               .rows = LOSS_ROWS,
+                               .cols = LOSS_COLS,
                                .reduction = strcmp(name, "mse_half") ? LB_MEAN : LB_HALF};
     cr_assert(!(strcmp(name, "cross_entropy") ? LB_RUN(d, mse, &op, &err) : LB_RUN(d, cross_entropy, &op, &err)), "%s", err.text);
     snprintf(want, sizeof want, "%s.loss", name);
@@ -262,7 +278,9 @@ static void cross_entropy(struct lb_dev *d)
             sum += exp((double)row[j] - max);
         of_loss[r] = 4 * log(sum) + exponents(row, LOSS_COLS, (size_t)labels[r]) + LOSS_COLS + 4;
         for (size_t j = 0; j < LOSS_COLS; j++)
-            of_dx[r * LOSS_COLS + j] = (exp((double)row[j] - max) / sum * (exponents(row, LOSS_COLS, j) + LOSS_COLS + 8) + 2 * (j == (size_t)labels[r])) / LOSS_ROWS;
+            of_dx[r * LOSS_COLS + j] =
+                (exp((double)row[j] - max) / sum * (exponents(row, LOSS_COLS, j) + LOSS_COLS + 8) + 2 * (j == (size_t)labels[r])) /
+                LOSS_ROWS;
     }
     run_loss(d, "cross_entropy", of_loss, of_dx, 1);
 }
@@ -272,7 +290,8 @@ static void losses(struct lb_dev *d)
     const struct lb_safetensors *st = open_dump("losses");
     cross_entropy(d);
     const char *const mse[] = {"mse_mean", "mse_half"};
-    for (size_t i = 0; i < COUNT(mse); i++) { /* all terms of the loss are positive, so it is its own magnitude; dx is a product of roundings */
+    for (size_t i = 0; i < COUNT(mse);
+         i++) { /* all terms of the loss are positive, so it is its own magnitude; dx is a product of roundings */
         char of[40];
         snprintf(of, sizeof of, "%s.loss", mse[i]);
         const double *loss = dumped_f64(st, of);

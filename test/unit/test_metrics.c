@@ -63,7 +63,7 @@ Test(metrics, deviation)
         {0, 1, 100, 0, 5},
         {1e-10f, 2e-10f, 100, 0, 5}, /* the binary32 next to 1e-10 is 1.00000001e-10: no longer below */
         {0x1.b7cdfcp-34f, 0x1.b7cdfcp-33f, 0x1.b7cdfcp-34 * 100, 100 - 0x1.b7cdfcp-34 * 100, 0}, /* and the one before it is */
-        {1, NAN, 100, 0, 5}, /* exactly 100 */
+        {1, NAN, 100, 0, 5},                                                                     /* exactly 100 */
         {1, INFINITY, 100, 0, 5},
         {1, -INFINITY, 100, 0, 5},
         {0, NAN, 100, 0, 5},
@@ -179,8 +179,10 @@ static long double kl(const float *p, const float *q, size_t n)
 
 Test(metrics, kl)
 {
-    static const float p[][5] = {{0, 0, 0, 0, 0}, {1, 2, 3, 4, 5}, {-50, 50, 0, 3, -3}, {1e4f, 1e4f, 0, 1e4f, 9990}, {0.1f, -0.1f, 0.2f, 0, 0.3f}};
-    static const float q[][5] = {{0, 0, 0, 0, 1}, {5, 4, 3, 2, 1}, {60, -20, 1, 0, 2}, {1e4f, 9999, 5, 1e4f, 1e4f}, {0.1f, -0.1f, 0.2f, 0, 0.30001f}};
+    static const float p[][5] = {
+        {0, 0, 0, 0, 0}, {1, 2, 3, 4, 5}, {-50, 50, 0, 3, -3}, {1e4f, 1e4f, 0, 1e4f, 9990}, {0.1f, -0.1f, 0.2f, 0, 0.3f}};
+    static const float q[][5] = {
+        {0, 0, 0, 0, 1}, {5, 4, 3, 2, 1}, {60, -20, 1, 0, 2}, {1e4f, 9999, 5, 1e4f, 1e4f}, {0.1f, -0.1f, 0.2f, 0, 0.30001f}};
     const int32_t labels[COUNT(p)] = {0};
     struct lb_metrics m;
     long double sum = 0;
@@ -227,7 +229,8 @@ Test(metrics, difference)
     struct lb_difference d;
     for (size_t i = 0; i < COUNT(rows); i++) {
         lb_difference(&rows[i].a, &rows[i].b, 1, &d);
-        cr_expect(d.elements == rows[i].elements && d.max_ulp == rows[i].max_ulp && (d.max_abs == rows[i].max_abs || (isnan(d.max_abs) && isnan(rows[i].max_abs))),
+        cr_expect(d.elements == rows[i].elements && d.max_ulp == rows[i].max_ulp &&
+                      (d.max_abs == rows[i].max_abs || (isnan(d.max_abs) && isnan(rows[i].max_abs))),
                   "row %zu: %zu elements, %g, %llu ulp", i, d.elements, d.max_abs, (unsigned long long)d.max_ulp);
     }
     const float a[] = {1, 2, NAN, 4, 5}, b[] = {1, 2.5f, 3, 4.25f, 5};

@@ -17,30 +17,36 @@ static struct lb_model *model(const char *text, size_t classes)
 Test(model, shapes)
 {
     load_plugins();
-    const struct lb_model *m = model("{\"input\": [2, 9, 8], \"layers\": [{\"type\": \"activation\", \"activation\": \"tanh\"},"
-                                     "{\"type\": \"conv2d\", \"filters\": 4, \"kernel\": [3, 2], \"stride\": 2, \"padding\": 1, \"activation\": \"relu\"},"
-                                     "{\"type\": \"flatten\"}, {\"type\": \"reshape\", \"shape\": [5, 4, 5]},"
-                                     "{\"type\": \"conv2d\", \"filters\": 3, \"kernel\": 4, \"activation\": \"scaled_relu\"},"
-                                     "{\"type\": \"dense\", \"units\": 6, \"activation\": \"softmax\"}]}", 6);
+    const struct lb_model *m =
+        model("{\"input\": [2, 9, 8], \"layers\": [{\"type\": \"activation\", \"activation\": \"tanh\"},"
+              "{\"type\": \"conv2d\", \"filters\": 4, \"kernel\": [3, 2], \"stride\": 2, \"padding\": 1, \"activation\": \"relu\"},"
+              "{\"type\": \"flatten\"}, {\"type\": \"reshape\", \"shape\": [5, 4, 5]},"
+              "{\"type\": \"conv2d\", \"filters\": 3, \"kernel\": 4, \"activation\": \"scaled_relu\"},"
+              "{\"type\": \"dense\", \"units\": 6, \"activation\": \"softmax\"}]}",
+              6);
     static const struct {
         const char *name;
         unsigned ndim;
         size_t shape[4], fan_in, fan_out, layer;
-    } want[] = {{"1.weight", 4, {4, 2, 3, 2}, 12, 24, 1}, {"1.bias", 1, {4}, 12, 24, 1}, {"4.weight", 4, {3, 5, 4, 4}, 80, 48, 4},
-                {"4.bias", 1, {3}, 80, 48, 4}, {"5.weight", 2, {6, 6}, 6, 6, 5}, {"5.bias", 1, {6}, 6, 6, 5}};
+    } want[] = {{"1.weight", 4, {4, 2, 3, 2}, 12, 24, 1}, {"1.bias", 1, {4}, 12, 24, 1},
+                {"4.weight", 4, {3, 5, 4, 4}, 80, 48, 4}, {"4.bias", 1, {3}, 80, 48, 4},
+                {"5.weight", 2, {6, 6}, 6, 6, 5},         {"5.bias", 1, {6}, 6, 6, 5}};
     cr_assert_eq(m->n_params, COUNT(want));
     for (size_t i = 0; i < COUNT(want); i++) {
         const struct lb_param_tensor *p = &m->params[i];
-        cr_expect(!strcmp(p->name, want[i].name) && p->ndim == want[i].ndim && p->layer == want[i].layer && p->is_bias == (int)(i & 1), "%s", p->name);
+        cr_expect(!strcmp(p->name, want[i].name) && p->ndim == want[i].ndim && p->layer == want[i].layer && p->is_bias == (int)(i & 1),
+                  "%s", p->name);
         cr_expect(!memcmp(p->shape, want[i].shape, p->ndim * sizeof *p->shape), "%s: shape", p->name);
         cr_expect(p->fan_in == want[i].fan_in && p->fan_out == want[i].fan_out, "%s: fans %zu and %zu", p->name, p->fan_in, p->fan_out);
     }
     cr_expect_eq(m->n_weights, 48 + 4 + 240 + 3 + 36 + 6);
     cr_expect(m->n_layers == 5 && m->softmax_last && m->logits, "a softmax is a layer of its own: %zu layers", m->n_layers);
     const struct lb_conv *s = &m->layers[1].conv;
-    cr_expect(s->oh == 5 && s->ow == 5 && m->layers[1].in == 144 && m->layers[1].out == 100 && m->layers[2].conv.oh == 1 && m->layers[2].conv.ow == 2);
+    cr_expect(s->oh == 5 && s->ow == 5 && m->layers[1].in == 144 && m->layers[1].out == 100 && m->layers[2].conv.oh == 1 &&
+              m->layers[2].conv.ow == 2);
     cr_expect_eq(m->layers[0].in, 144);
-    const struct lb_model *sigmoid = model("{\"input\": [3, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 2, \"activation\": \"sigmoid\"}]}", 2);
+    const struct lb_model *sigmoid =
+        model("{\"input\": [3, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 2, \"activation\": \"sigmoid\"}]}", 2);
     cr_expect(!sigmoid->logits && !sigmoid->softmax_last);
     drop_all();
 }
@@ -49,9 +55,11 @@ Test(model, shapes)
 Test(model, published_network)
 {
     load_plugins();
-    const struct lb_model *m = model("{\"input\": [1, 28, 28], \"layers\": [" DENSE("784") ", {\"type\": \"reshape\", \"shape\": [1, 28, 28]},"
-                                     "{\"type\": \"conv2d\", \"filters\": 8, \"kernel\": 3}, {\"type\": \"conv2d\", \"filters\": 16, \"kernel\": 3, \"stride\": 2},"
-                                     DENSE("64") ", " DENSE("10") "]}", 10);
+    const struct lb_model *m = model("{\"input\": [1, 28, 28], \"layers\": [" DENSE(
+                                         "784") ", {\"type\": \"reshape\", \"shape\": [1, 28, 28]},"
+                                                "{\"type\": \"conv2d\", \"filters\": 8, \"kernel\": 3}, {\"type\": \"conv2d\", "
+                                                "\"filters\": 16, \"kernel\": 3, \"stride\": 2}," DENSE("64") ", " DENSE("10") "]}",
+                                     10);
     static const size_t each[] = {615440, 80, 1168, 147520, 650};
     cr_assert_eq(m->n_params, 2 * COUNT(each));
     for (size_t i = 0; i < COUNT(each); i++)
@@ -69,16 +77,21 @@ Test(model, refusals)
     } rows[] = {
         {"{\"input\": [4, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 3, \"activation\": \"softmax\"}, " DENSE("3") "]}", 3,
          "model.layers[0].activation: softmax can only be the last"},
-        {"{\"input\": [4, 1, 1], \"layers\": [" DENSE("3") ", {\"type\": \"activation\", \"activation\": \"softmax\"}, {\"type\": \"flatten\"}]}", 3,
-         "model.layers[1].activation: softmax can only be the last"},
+        {"{\"input\": [4, 1, 1], \"layers\": [" DENSE(
+             "3") ", {\"type\": \"activation\", \"activation\": \"softmax\"}, {\"type\": \"flatten\"}]}",
+         3, "model.layers[1].activation: softmax can only be the last"},
         {"{\"input\": [1, 4, 6], \"layers\": [" CONV("[5, 2]") "]}", 2, "model.layers[0].kernel: 5x2 is larger than the padded image 4x6"},
-        {"{\"input\": [1, 4, 6], \"layers\": [" CONV("[6, 9], \"padding\": 1") "]}", 2, "model.layers[0].kernel: 6x9 is larger than the padded image 6x8"},
-        {"{\"input\": [1, 2, 2], \"layers\": [" DENSE("8") ", " CONV("1") "]}", 2, "model.layers[1]: conv2d needs an image, found 8 values"},
+        {"{\"input\": [1, 4, 6], \"layers\": [" CONV("[6, 9], \"padding\": 1") "]}", 2,
+         "model.layers[0].kernel: 6x9 is larger than the padded image 6x8"},
+        {"{\"input\": [1, 2, 2], \"layers\": [" DENSE("8") ", " CONV("1") "]}", 2,
+         "model.layers[1]: conv2d needs an image, found 8 values"},
         {"{\"input\": [4, 1, 1], \"layers\": [" DENSE("3") "]}", 10, "model.layers[0]: gives 3 outputs, but the data has 10 classes"},
         {"{\"input\": [1, 4, 6], \"layers\": [" CONV("3") "]}", 10, "model.layers[0]: gives 16 outputs, but the data has 10 classes"},
-        {"{\"input\": [4, 1, 1], \"layers\": [{\"type\": \"reshape\", \"shape\": [1, 2, 3]}]}", 6, "model.layers[0].shape: 1x2x3 are 6 values, expected 4"},
-        {"{\"input\": [4, 1, 1], \"layers\": [" DENSE("4") ", {\"type\": \"activation\", \"activation\": \"relu\"}, " DENSE("2") "], \"ablate\": [0, 1]}", 2,
-         "model.ablate[1]: layer 1 has no weights"},
+        {"{\"input\": [4, 1, 1], \"layers\": [{\"type\": \"reshape\", \"shape\": [1, 2, 3]}]}", 6,
+         "model.layers[0].shape: 1x2x3 are 6 values, expected 4"},
+        {"{\"input\": [4, 1, 1], \"layers\": [" DENSE("4") ", {\"type\": \"activation\", \"activation\": \"relu\"}, " DENSE(
+             "2") "], \"ablate\": [0, 1]}",
+         2, "model.ablate[1]: layer 1 has no weights"},
         {"{\"input\": [4, 1, 1], \"layers\": [" DENSE("2") "], \"ablate\": [1]}", 2, "model.ablate[0]: layer 1 has no weights"},
         {"{\"input\": [4, 1, 1], \"layers\": [{\"type\": \"flatten\"}]}", 4, "model.layers: no layer computes anything"},
         {"{\"input\": [1000000, 1000000, 1000000], \"layers\": [" DENSE("1000000") "]}", 1000000, "model.layers[0]: "},
@@ -90,8 +103,8 @@ Test(model, refusals)
         const struct lb_model_config *c = &experiment(rows[i].model, "{}")->models[0];
         struct lb_model *m;
         const int r = lb_model_create(c, (size_t)c->input[0], (size_t)c->input[1], (size_t)c->input[2], rows[i].classes, &m, &err);
-        cr_expect(r == -1 && !m && !strncmp(err.text, rows[i].text, strlen(rows[i].text)), "%s\n  expected: %s\n  found:    %s", rows[i].model, rows[i].text,
-                  r ? err.text : "no error");
+        cr_expect(r == -1 && !m && !strncmp(err.text, rows[i].text, strlen(rows[i].text)), "%s\n  expected: %s\n  found:    %s",
+                  rows[i].model, rows[i].text, r ? err.text : "no error");
         lb_model_destroy(m);
         lb_config_destroy(held.experiment[--held.experiments]);
     }
@@ -108,7 +121,7 @@ Test(model, initial_weights)
         double variance, end, low; /* end 0: it has none */
     } rows[] = {{"\"he_normal\"", 2.0 / 300, 0, 0},
                 {"\"xavier_normal\"", 2.0 / 500, 0, 0},
-                {"\"he_uniform\"", 2.0 / 300, 0.14142135623730950, -0.14142135623730950},    /* sqrt(6 / 300) */
+                {"\"he_uniform\"", 2.0 / 300, 0.14142135623730950, -0.14142135623730950},     /* sqrt(6 / 300) */
                 {"\"xavier_uniform\"", 2.0 / 500, 0.10954451150103322, -0.10954451150103322}, /* sqrt(6 / 500) */
                 {"\"fan_in\"", 1.0 / 3 / 300 / 300, 1.0 / 300, -1.0 / 300},
                 {"{\"rule\": \"uniform\", \"low\": 0.25, \"high\": 0.75}", 0.25 / 12, 0.75, 0.25},
@@ -116,7 +129,8 @@ Test(model, initial_weights)
     load_plugins();
     for (size_t i = 0; i < COUNT(rows); i++) {
         char text[300];
-        snprintf(text, sizeof text, "{\"input\": [300, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 200, \"init\": %s}]}", rows[i].rule);
+        snprintf(text, sizeof text, "{\"input\": [300, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 200, \"init\": %s}]}",
+                 rows[i].rule);
         struct lb_model *m = model(text, 200);
         lb_model_init(m, 3);
         const struct lb_param_tensor *w = &m->params[0];
@@ -131,25 +145,27 @@ Test(model, initial_weights)
         }
         /* Five standard deviations: of the mean sqrt(variance / n), of the variance at most its sqrt(2 / n). */
         cr_expect(fabs(sum / n) < 5 * sqrt(rows[i].variance / n), "%s: mean %g from %g", rows[i].rule, sum / n, middle);
-        cr_expect(fabs(squares / n / rows[i].variance - 1) < 5 * sqrt(2 / n), "%s: variance %g, expected %g", rows[i].rule, squares / n, rows[i].variance);
+        cr_expect(fabs(squares / n / rows[i].variance - 1) < 5 * sqrt(2 / n), "%s: variance %g, expected %g", rows[i].rule, squares / n,
+                  rows[i].variance);
         if (rows[i].end != 0)
             cr_expect(least >= rows[i].low - 1e-8 && most <= rows[i].end + 1e-8 && most - least > 0.999 * (rows[i].end - rows[i].low),
                       "%s: from %g to %g, expected %g to %g", rows[i].rule, least, most, rows[i].low, rows[i].end);
         else
-            cr_expect(most > 3.5 * sqrt(rows[i].variance) && least < -3.5 * sqrt(rows[i].variance), "%s: has no tails: %g to %g", rows[i].rule, least, most);
+            cr_expect(most > 3.5 * sqrt(rows[i].variance) && least < -3.5 * sqrt(rows[i].variance), "%s: has no tails: %g to %g",
+                      rows[i].rule, least, most);
         for (size_t j = 0; j < m->params[1].elems; j++)
             cr_expect(m->params[1].value[j] == 0, "biases are zeros by default");
     }
     drop_all();
 }
 
-static const char every_rule[] =
-    "{\"input\": [2, 6, 6], \"layers\": ["
-    "{\"type\": \"conv2d\", \"filters\": 3, \"kernel\": 3, \"stride\": 2, \"init\": \"he_normal\", \"bias_init\": {\"rule\": \"uniform\", \"low\": 0, \"high\": 0.01}},"
-    "{\"type\": \"dense\", \"units\": 7, \"init\": \"xavier_normal\", \"bias_init\": \"fan_in\"},"
-    "{\"type\": \"dense\", \"units\": 7, \"init\": \"he_uniform\", \"bias_init\": \"zeros\"},"
-    "{\"type\": \"dense\", \"units\": 7, \"init\": \"xavier_uniform\", \"bias_init\": \"he_normal\"},"
-    "{\"type\": \"dense\", \"units\": 7, \"init\": \"fan_in\", \"bias_init\": \"he_uniform\"}]}";
+static const char every_rule[] = "{\"input\": [2, 6, 6], \"layers\": ["
+                                 "{\"type\": \"conv2d\", \"filters\": 3, \"kernel\": 3, \"stride\": 2, \"init\": \"he_normal\", "
+                                 "\"bias_init\": {\"rule\": \"uniform\", \"low\": 0, \"high\": 0.01}},"
+                                 "{\"type\": \"dense\", \"units\": 7, \"init\": \"xavier_normal\", \"bias_init\": \"fan_in\"},"
+                                 "{\"type\": \"dense\", \"units\": 7, \"init\": \"he_uniform\", \"bias_init\": \"zeros\"},"
+                                 "{\"type\": \"dense\", \"units\": 7, \"init\": \"xavier_uniform\", \"bias_init\": \"he_normal\"},"
+                                 "{\"type\": \"dense\", \"units\": 7, \"init\": \"fan_in\", \"bias_init\": \"he_uniform\"}]}";
 
 /* The bits themselves: a change of Philox, of a formula or of canon.h shows here, and needs results/paper to be made anew. */
 Test(model, initial_bits)
@@ -190,8 +206,10 @@ Test(model, streams)
 Test(model, ablate)
 {
     load_plugins();
-    struct lb_model *m = model("{\"input\": [5, 1, 1], \"layers\": [" DENSE("4") ", {\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 4, \"bias_init\": \"fan_in\"}, " DENSE("3")
-                               "], \"ablate\": [2]}", 3);
+    struct lb_model *m =
+        model("{\"input\": [5, 1, 1], \"layers\": [" DENSE("4") ", {\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 4, "
+                                                                "\"bias_init\": \"fan_in\"}, " DENSE("3") "], \"ablate\": [2]}",
+              3);
     lb_model_init(m, 1);
     cr_expect(m->params[2].value[3] != 0 && m->params[3].value[3] != 0);
     lb_model_ablate(m);

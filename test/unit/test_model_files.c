@@ -6,9 +6,10 @@
 #include "core/base/log.h"
 #include "core/nn/train.h"
 
-static const char deep[] = "{\"input\": [2, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 1}, {\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 2},"
-                           "{\"type\": \"flatten\"}, {\"type\": \"flatten\"}, {\"type\": \"flatten\"}, {\"type\": \"flatten\"}, {\"type\": \"flatten\"},"
-                           "{\"type\": \"flatten\"}, {\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 1}]%s}";
+static const char deep[] =
+    "{\"input\": [2, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 1}, {\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 2},"
+    "{\"type\": \"flatten\"}, {\"type\": \"flatten\"}, {\"type\": \"flatten\"}, {\"type\": \"flatten\"}, {\"type\": \"flatten\"},"
+    "{\"type\": \"flatten\"}, {\"type\": \"flatten\"}, {\"type\": \"dense\", \"units\": 1}]%s}";
 
 static struct lb_model *model(const char *rest)
 {
@@ -91,12 +92,15 @@ Test(model_files, round_trip)
 /* ---- Weights from elsewhere ---- */
 
 /* A file of 2 weights and 1 bias of the given dtypes, under the names of layer 0. */
-static char *weights_file(char path[200], enum lb_dtype_id dtype, const void *weight, size_t rows, size_t cols, enum lb_dtype_id bias_dtype, const void *bias)
+static char *weights_file(char path[200], enum lb_dtype_id dtype, const void *weight, size_t rows, size_t cols, enum lb_dtype_id bias_dtype,
+                          const void *bias)
 {
     struct lb_err err = {0};
     struct lb_safetensors st = {0};
     struct lb_tensor w, b;
-    cr_assert(!lb_tensor_describe(&w, dtype, 2, (size_t[]){rows, cols}, &err) && !lb_tensor_describe(&b, bias_dtype, 1, (size_t[]){1}, &err), "%s", err.text);
+    cr_assert(!lb_tensor_describe(&w, dtype, 2, (size_t[]){rows, cols}, &err) &&
+                  !lb_tensor_describe(&b, bias_dtype, 1, (size_t[]){1}, &err),
+              "%s", err.text);
     w.data = memcpy(keep(w.bytes, 1), weight, w.bytes);
     b.data = memcpy(keep(b.bytes, 1), bias, b.bytes);
     cr_assert(!lb_safetensors_add(&st, "0.weight", &w, &err) && !lb_safetensors_add(&st, "0.bias", &b, &err), "%s", err.text);
@@ -123,8 +127,10 @@ Test(model_files, other_dtypes)
         char path[200];
         weights_file(path, rows[i].dtype, rows[i].weight, 1, 2, rows[i].bias_dtype, rows[i].bias);
         cr_assert_eq(lb_model_load(m, path, NULL, &err), 0, "%s: %s", lb_dtypes[rows[i].dtype].name, err.text);
-        cr_expect(m->params[0].value[0] == rows[i].want[0] && m->params[0].value[1] == rows[i].want[1] && m->params[1].value[0] == rows[i].want[2],
-                  "%s: %a %a %a", lb_dtypes[rows[i].dtype].name, (double)m->params[0].value[0], (double)m->params[0].value[1], (double)m->params[1].value[0]);
+        cr_expect(m->params[0].value[0] == rows[i].want[0] && m->params[0].value[1] == rows[i].want[1] &&
+                      m->params[1].value[0] == rows[i].want[2],
+                  "%s: %a %a %a", lb_dtypes[rows[i].dtype].name, (double)m->params[0].value[0], (double)m->params[0].value[1],
+                  (double)m->params[1].value[0]);
         unlink(path);
     }
     drop_all();
@@ -139,11 +145,13 @@ Test(model_files, refusals)
     struct lb_model *m = model_of(experiment("{\"input\": [2, 1, 1], \"layers\": [{\"type\": \"dense\", \"units\": 1}]}", "{}"), 1);
 
     weights_file(path, LB_F32, f32, 2, 1, LB_F32, f32);
-    cr_expect(lb_model_load(m, path, NULL, &err) == -1 && strstr(err.text, "tensor 0.weight: shape [2, 1], expected [1, 2]") && strstr(err.text, path), "%s",
-              err.text);
+    cr_expect(lb_model_load(m, path, NULL, &err) == -1 && strstr(err.text, "tensor 0.weight: shape [2, 1], expected [1, 2]") &&
+                  strstr(err.text, path),
+              "%s", err.text);
     err = (struct lb_err){0};
     json_t *names = json_pack("{s:s}", "0.weight", "fc.weight");
-    cr_expect(lb_model_load(m, path, names, &err) == -1 && strstr(err.text, "tensor fc.weight is missing (for parameter 0.weight"), "%s", err.text);
+    cr_expect(lb_model_load(m, path, names, &err) == -1 && strstr(err.text, "tensor fc.weight is missing (for parameter 0.weight"), "%s",
+              err.text);
     json_decref(names);
     unlink(path);
     err = (struct lb_err){0};
@@ -158,16 +166,18 @@ Test(model_files, refusals)
 
 /* ---- Training, bit for bit ---- */
 
-static const char digits_cnn[] = "{\"input\": [1, 28, 28], \"layers\": ["
-                                 "{\"type\": \"conv2d\", \"filters\": 4, \"kernel\": 5, \"stride\": 3, \"padding\": 1, \"activation\": \"relu\"},"
-                                 "{\"type\": \"dense\", \"units\": 12, \"activation\": \"tanh\"},"
-                                 "{\"type\": \"dense\", \"units\": 10, \"activation\": \"softmax\"}]}";
+static const char digits_cnn[] =
+    "{\"input\": [1, 28, 28], \"layers\": ["
+    "{\"type\": \"conv2d\", \"filters\": 4, \"kernel\": 5, \"stride\": 3, \"padding\": 1, \"activation\": \"relu\"},"
+    "{\"type\": \"dense\", \"units\": 12, \"activation\": \"tanh\"},"
+    "{\"type\": \"dense\", \"units\": 10, \"activation\": \"softmax\"}]}";
 
 /* The model's hash after training on 150 digits. */
 static const char *trained(const struct lb_dataset *data, unsigned cpumask, const char **isa)
 {
     struct lb_err err = {0};
-    struct lb_experiment *e = experiment(digits_cnn, "{\"epochs\": 2, \"batch\": 32, \"lr\": 0.1, \"momentum\": 0.9, \"weight_decay\": 0.001, \"lr_decay\": 0.7}");
+    struct lb_experiment *e = experiment(
+        digits_cnn, "{\"epochs\": 2, \"batch\": 32, \"lr\": 0.1, \"momentum\": 0.9, \"weight_decay\": 0.001, \"lr_decay\": 0.7}");
     struct lb_model *m = model_of(e, 10);
     struct lb_train_result out;
     struct lb_dev *d = open_device("cpu_ref", cpumask);

@@ -132,7 +132,8 @@ Test(training, five_steps_cpu_blas)
 /* ---- lb_train ---- */
 
 /* What lb_train says it does, step by step: the same initial weights, order of samples (the last batch short), learning rates. */
-static double train_by_hand(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *c, const struct lb_samples *s, uint64_t seed)
+static double train_by_hand(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *c, const struct lb_samples *s,
+                            uint64_t seed)
 {
     struct lb_err err = {0};
     uint32_t *order = keep(s->n, sizeof *order);
@@ -198,11 +199,14 @@ Test(training, refusals)
     load_plugins();
     lb_log_setup(0, 1);
     struct lb_dev *d = open_device("cpu_ref", ~0u);
-    struct lb_experiment *e = experiment("{\"input\": [1, 10, 10], \"layers\": [{\"type\": \"dense\", \"units\": 5, \"activation\": \"sigmoid\"}]}", "{}");
+    struct lb_experiment *e =
+        experiment("{\"input\": [1, 10, 10], \"layers\": [{\"type\": \"dense\", \"units\": 5, \"activation\": \"sigmoid\"}]}", "{}");
     struct lb_model *m = model_of(e, CLASSES);
     const struct lb_safetensors *data = open_dump("cnn_data");
     struct lb_samples s = {STEPS * BATCH, dumped_f32(data, "x"), dumped_i32(data, "y")};
-    cr_expect(lb_train(m, d, &e->train, &s, 1, "test", &out, &err) == -1 && strstr(err.text, "the last activation must be softmax or linear"), "%s", err.text);
+    cr_expect(lb_train(m, d, &e->train, &s, 1, "test", &out, &err) == -1 &&
+                  strstr(err.text, "the last activation must be softmax or linear"),
+              "%s", err.text);
     err = (struct lb_err){0};
     s.n = 0;
     cr_expect(lb_train(m, d, &e->train, &s, 1, "test", &out, &err) == -1 && strstr(err.text, "0 training samples"), "%s", err.text);

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# long
+# lowbit run, killed at any moment, leaves no process behind and continues where it stopped; the journal heals a torn end, refuses garbage in the
+# middle, and has one writer. Twenty kills at random moments; LOWBIT_TEST_SEED=N repeats them.
+set -euo pipefail
+. test/sh/util.bash
+
+seed=${LOWBIT_TEST_SEED:-$(date +%s)}
+RANDOM=$((seed % 32768))
+args=(run configs/quick.json --set data.train=400 --set data.test=32 --set train.epochs=2 --quiet
+    --set 'formats=["F64","F16","F4_X8","I16_X1000","U8_X100","INT8"]')
+repeat_seed() { echo "seed: LOWBIT_TEST_SEED=$seed"; }
+
+# gone SESSION: no process of the session is left, within two seconds.
+gone() {
+    for _ in $(seq 100); do
+        pgrep -s "$1" >/dev/null || return 0
+        sleep 0.02
+    done
+    return 1
+}
+
+start=$(date +%s%N)
+expect 0 "$lowbit" "${args[@]}" --out "$tmp/whole" || finish
+took_ms=$((($(date +%s%N) - start) / 1000000))
+
+# ---- Twenty kills ----
+kills=0 hits=0
+while [ $kills -lt 20 ]; do
+    dir=$tmp/killed$kills
+    jobs=$((RANDOM % 3 + 1))
+    for _ in 1 2; do
+        delay=$((RANDOM % (took_ms * 3 / 4 / jobs + 1)))
+        setsid "$lowbit" "${args[@]}" --out "$dir" --jobs $jobs >"$tmp/out" 2>"$tmp/err" </dev/null &
+        pid=$!
+        sleep "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
+        if kill -9 $pid 2>/dev/null; then hits=$((hits + 1)); fi
+        wait $pid 2>/dev/null || true
+        if ! gone $pid; then
+            fail "killed after $delay ms with --jobs $jobs: these outlive it: $(pgrep -a -s $pid | paste -sd';')"
+            pkill -9 -s $pid || true
+        fi
+        kills=$((kills + 1))
+    done
+    had=$([ -e "$dir/trials.jsonl" ] && lines trial "$dir" || echo 0)
+    if ! expect 0 "$lowbit" "${args[@]}" --out "$dir"; then
+        repeat_seed
+        continue
+    fi
+    for f in table.csv table.md; do same "$tmp/whole/$f" "$dir/$f"; done
+    [ "$(lines trial "$dir")" = 6 ] || fail "$had trials were there, then $(lines trial "$dir"), wanted 6"
+    [ "$(lines train "$dir")" = 1 ] || fail "trained $(lines train "$dir") times to the end"
+    [ "$(find "$dir/models" "$dir/trained" -name '*.safetensors' | wc -l)" = 7 ] || fail "7 files of weights are wanted: $(ls "$dir/models" "$dir/trained")"
+    "$lowbit" verify "$dir" >"$tmp/out" 2>&1 || fail "artifacts are not those of the journal" "$tmp/out"
+    [ $failed = 0 ] && rm -rf "$dir"
+done
+[ $hits -ge 10 ] || fail "only $hits of 20 kills found the run alive"
+[ $failed = 0 ] || repeat_seed
+
+# ---- A kill that does find children: a trial that takes long ----
+cat >"$tmp/slow.c" <<'C'
+#define NAME "slow"
+#define GEMM FILE *f = fopen(getenv("LOWBIT_TEST_MARK"), "a"); fprintf(f, "%d\n", (int)getpid()); fclose(f); for (;;) pause()
+#include "test/bad_run/bad_backend.c"
+C
+mkdir "$tmp/plugins"
+${CC:-gcc} -D_GNU_SOURCE -I. -shared -fPIC "$tmp/slow.c" -o "$tmp/plugins/slow.so"
+for how in "--jobs 1" "--jobs 3"; do
+    : >"$tmp/mark"
+    # shellcheck disable=SC2086
+    LOWBIT_TEST_MARK=$tmp/mark setsid "$lowbit" "${args[@]}" --out "$tmp/slow" --plugins "$tmp/plugins" --backend slow $how \
+        --set 'model.layers=[{"type":"dense","units":10,"activation":"softmax"}]' >"$tmp/out" 2>"$tmp/err" </dev/null &
+    pid=$!
+    for _ in $(seq 500); do
+        [ "$(wc -l <"$tmp/mark")" = "${how#--jobs }" ] && break
+        sleep 0.02
+    done
+    [ "$(pgrep -s $pid | wc -l)" -gt 1 ] || fail "$how: no child to be killed with its parent" "$tmp/err"
+    kill -9 $pid
+    wait $pid 2>/dev/null || true
+    gone $pid || fail "$how: children outlive their parent: $(pgrep -a -s $pid)"
+done
+
+# ---- A torn last line ----
+cp -r "$tmp/whole" "$tmp/torn"
+size=$(wc -c <"$tmp/torn/trials.jsonl")
+for cut in 1 2 100 700; do
+    head -c $((size - cut)) "$tmp/whole/trials.jsonl" >"$tmp/torn/trials.jsonl"
+    expect 0 "$lowbit" "${args[@]}" --out "$tmp/torn" --jobs 2
+    grep -q "^warning: $tmp/torn/trials.jsonl:8: the last line is torn" "$tmp/err" || fail "no notice of a line that lacks $cut bytes" "$tmp/err"
+    same "$tmp/whole/table.csv" "$tmp/torn/table.csv"
+    expect 0 "$lowbit" "${args[@]}" --out "$tmp/torn"
+    if [ -s "$tmp/err" ]; then fail "the torn line is still there" "$tmp/err"; fi
+done
+
+# ---- Garbage in the middle ----
+sed '4s/.*/{"kind":"trial",/' "$tmp/whole/trials.jsonl" >"$tmp/torn/trials.jsonl"
+cp "$tmp/torn/trials.jsonl" "$tmp/garbage"
+for command in "${args[*]} --out" "report" "plan configs/quick.json --out"; do
+    # shellcheck disable=SC2086
+    expect 2 "$lowbit" $command "$tmp/torn"
+    grep -q "^error: $tmp/torn/trials.jsonl:4: not a line of a journal: " "$tmp/err" || fail "$command: file and line are wanted" "$tmp/err"
+    if [ -s "$tmp/out" ]; then fail "$command: output besides the error" "$tmp/out"; fi
+    same "$tmp/garbage" "$tmp/torn/trials.jsonl"
+done
+
+# ---- A second process on the same folder ----
+: >"$tmp/mark"
+LOWBIT_TEST_MARK=$tmp/mark setsid "$lowbit" "${args[@]}" --out "$tmp/shared" --plugins "$tmp/plugins" --backend slow \
+    --set 'model.layers=[{"type":"dense","units":10,"activation":"softmax"}]' >"$tmp/out1" 2>"$tmp/err1" </dev/null &
+pid=$!
+for _ in $(seq 500); do
+    [ -s "$tmp/mark" ] && break
+    sleep 0.02
+done
+cp "$tmp/shared/trials.jsonl" "$tmp/held"
+expect 2 "$lowbit" "${args[@]}" --out "$tmp/shared"
+grep -q "^error: $tmp/shared/trials.jsonl: another lowbit is at work on this folder$" "$tmp/err" || fail "no clear refusal of a second run" "$tmp/err"
+if [ -s "$tmp/out" ]; then fail "output besides the error" "$tmp/out"; fi
+same "$tmp/held" "$tmp/shared/trials.jsonl"
+kill -0 $pid || fail "the first run is gone" "$tmp/err1"
+kill -9 $pid
+wait $pid 2>/dev/null || true
+expect 0 "$lowbit" "${args[@]}" --out "$tmp/shared" # at once, while the children of the first are still dying
+same "$tmp/whole/table.csv" "$tmp/shared/table.csv"
+finish
