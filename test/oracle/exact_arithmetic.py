@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""docs/arithmetic.md in NumPy and Python, written from that page and not from the C code. The numbers in comments are its rules.
+"""docs/arithmetic.md in NumPy and Python, rule by rule; it shares nothing with the C code. The numbers in comments are the rules.
 
 Arrays of binary32 are np.float32, whose + - * / and sqrt are rounded once and keep subnormals (1.1, 1.2). Slow; for small sizes.
 """

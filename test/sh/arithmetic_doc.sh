@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# docs/arithmetic.md against the C reference, bit for bit: test/oracle/exact_arithmetic.py and its neighbours were written from the page, and are
+# docs/arithmetic.md against the C reference, bit for bit: test/oracle/exact_arithmetic.py and its neighbours follow the page, and are
 # compared with each operation (plain C and AVX2), with `lowbit convert` and with whole experiments of `lowbit run`.
 set -euo pipefail
 version=$(sed -n 's/^#define LB_ARITHMETIC "\(.*\)"$/\1/p' core/version.h)

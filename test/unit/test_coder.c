@@ -249,6 +249,34 @@ Test(coder, stochastic_is_unbiased)
     drop_all();
 }
 
+/* Up where word < 2^32 (x - low) / (high - low), and not where they are equal. */
+Test(coder, stochastic_decides_exactly)
+{
+    enum { N = 100 };
+    static const struct {
+        const char *codec;
+        double low, high;
+    } rows[] = {{"F4", 4, 6},    {"F4", -3, -2}, {"I8", 5, 6}, {"I16", -9, -8}, {"F16", 1, 1 + 0x1p-10}, {"BF16", -2, -2 + 0x1p-7},
+                {"I32", -6, -5}, {"U64", 0, 1}};
+    load_plugins();
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct opened o = open_coder(rows[i].codec, NULL, 0);
+        const struct lb_encode how = {.rounding = LB_STOCHASTIC, .overflow = -1, .seed = 2, .stream = 3};
+        double x[N], y[N];
+        unsigned char codes[8 * N];
+        for (int above = 0; above < 2; above++) {
+            for (size_t j = 0; j < N; j++)
+                x[j] = rows[i].low + (rows[i].high - rows[i].low) * 0x1p-32 * ((double)canon_random64(2, 3, j).w[0] + above);
+            lb_encode_f64(o.coder, &how, x, N, codes);
+            lb_decode_f64(o.coder, codes, N, y);
+            for (size_t j = 0; j < N; j++)
+                cr_expect(y[j] == (above ? rows[i].high : rows[i].low), "%s: %a became %a", rows[i].codec, x[j], y[j]);
+        }
+        close_coder(&o);
+    }
+    drop_all();
+}
+
 /* ---- LOOM_F4 ---- */
 
 /* FACTS 1c, encoder a. */

@@ -253,7 +253,24 @@ Test(format, overflow)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct lb_format *f = open_format(rows[i].text);
         check(f, brute_of(rows[i].codec), 1, x, 1, (const size_t[]){COUNT(x)});
-        check(f, brute_of(rows[i].codec), 1, x + 4, 0, NULL);
+        check(f, brute_of(rows[i].codec), 1, x + 4, 0, (const size_t[]){1});
+        close_format(f);
+    }
+    drop_all();
+}
+
+/* Nothing to scale by: all zeros, or so small that the scale is 0. Everything becomes 0, whatever the codec. */
+Test(format, absmax_of_nothing)
+{
+    static const char *const codecs[] = {"F4", "F16", "BF16", "I8", "U16", "I32", "U64"};
+    static const float x[][4] = {{0, -0.0f, 0, 0}, {0x1p-149f, 0, -0x1p-149f, 0x1p-148f}};
+    load_plugins();
+    for (size_t i = 0; i < COUNT(codecs); i++) {
+        char text[100];
+        snprintf(text, sizeof text, "{\"codec\": \"%s\", \"scale\": {\"per\": \"tensor\"}}", codecs[i]);
+        struct lb_format *f = open_format(text);
+        for (size_t k = 0; k < COUNT(x); k++)
+            check(f, brute_of(codecs[i]), 0, x[k], 1, (const size_t[]){4});
         close_format(f);
     }
     drop_all();
