@@ -8,8 +8,9 @@
 struct lb_pool {
     pthread_mutex_t lock;
     pthread_cond_t work, done;
-    unsigned threads, busy; /* threads: helpers, without the caller */
-    unsigned long job;      /* counts jobs; a helper waits until it changes */
+    unsigned threads;  /* helpers, without the caller */
+    atomic_uint busy;  /* helpers that are not yet done with the job */
+    atomic_ulong job;  /* counts jobs; a helper waits until it changes */
     int stop;
     void (*fn)(void *arg, size_t i);
     void *arg;
@@ -17,6 +18,16 @@ struct lb_pool {
     atomic_size_t next;
     pthread_t *thread;
 };
+
+/* Looking again for some microseconds costs less than going to sleep: in training a job follows a job. */
+enum { LOOKS = 4000 };
+
+static void breathe(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
 
 static void take(struct lb_pool *p)
 {
@@ -27,22 +38,24 @@ static void take(struct lb_pool *p)
 static void *helper(void *arg)
 {
     struct lb_pool *p = arg;
-    unsigned long seen = 0;
-    pthread_mutex_lock(&p->lock);
-    for (;;) {
-        while (p->job == seen && !p->stop)
-            pthread_cond_wait(&p->work, &p->lock);
-        if (p->stop)
-            break;
-        seen = p->job;
-        pthread_mutex_unlock(&p->lock);
-        take(p);
+    for (unsigned long seen = 0;;) {
+        for (int i = 0; i < LOOKS && atomic_load(&p->job) == seen; i++)
+            breathe();
         pthread_mutex_lock(&p->lock);
-        if (--p->busy == 0)
+        while (atomic_load(&p->job) == seen && !p->stop)
+            pthread_cond_wait(&p->work, &p->lock);
+        const int stop = p->stop;
+        seen = atomic_load(&p->job);
+        pthread_mutex_unlock(&p->lock);
+        if (stop)
+            return NULL;
+        take(p);
+        if (atomic_fetch_sub(&p->busy, 1) == 1) {
+            pthread_mutex_lock(&p->lock);
             pthread_cond_signal(&p->done);
+            pthread_mutex_unlock(&p->lock);
+        }
     }
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
 }
 
 struct lb_pool *lb_pool_create(unsigned threads)
@@ -92,13 +105,17 @@ void lb_pool_run(struct lb_pool *p, size_t n, void (*fn)(void *arg, size_t i), v
     p->arg = arg;
     p->n = n;
     atomic_store(&p->next, 0);
-    p->busy = p->threads;
-    p->job++;
+    atomic_store(&p->busy, p->threads);
+    atomic_fetch_add(&p->job, 1);
     pthread_cond_broadcast(&p->work);
     pthread_mutex_unlock(&p->lock);
     take(p);
+    for (int i = 0; i < LOOKS && atomic_load(&p->busy); i++)
+        breathe();
+    if (!atomic_load(&p->busy))
+        return;
     pthread_mutex_lock(&p->lock);
-    while (p->busy)
+    while (atomic_load(&p->busy))
         pthread_cond_wait(&p->done, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }

@@ -46,7 +46,8 @@ static void close_device(void *dev)
 static void info(void *dev, struct lb_device_info *out)
 {
     (void)dev;
-    *out = (struct lb_device_info){.device = "none caf\xe9", .isa = NULL, .threads = 1}; /* no UTF-8, and a text too few: both must be survived */
+    *out = (struct lb_device_info){
+        .device = "none caf\xe9", .isa = NULL, .threads = 1}; /* no UTF-8, and a text too few: both must be survived */
 }
 
 static int gemm(void *dev, const struct lb_gemm *o)

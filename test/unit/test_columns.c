@@ -51,7 +51,8 @@ Test(columns, text)
         struct lb_text t = {0};
         cr_assert(v, "%s", shown[i].json);
         lb_column_text(&c, v, &t);
-        cr_expect_str_eq(t.s, shown[i].text, "%s with %d decimals: \"%s\", expected \"%s\"", shown[i].json, shown[i].decimals, t.s, shown[i].text);
+        cr_expect_str_eq(t.s, shown[i].text, "%s with %d decimals: \"%s\", expected \"%s\"", shown[i].json, shown[i].decimals, t.s,
+                         shown[i].text);
         lb_text_free(&t);
         json_decref(v);
     }
@@ -79,11 +80,13 @@ Test(columns, the_largest_number_fits)
 
 /* Scripts of others read these by name and place: new columns go to the end. */
 static const char *const table[] = {
-    "format", "codec", "scale", "mode", "numerics", "backend", "seed", "quality", "avg_dev", "max_dev", "top1", "top1_delta", "agreement", "kl",
-    "sqnr_db", "bits_per_weight", "file_bytes", "weight_bytes", "packed", "max_abs_diff", "diff_elements", "max_ulp", "hist_le10", "hist_le20",
-    "hist_le30", "hist_le40", "hist_le50", "hist_le100", "hist_gt100", "weights_sha256", "status", "trial"};
-static const char *const measured[] = {"trial", "encode_s", "latency_s", "samples_per_s", "tensor_bytes", "rss_delta_bytes", "isa", "threads", "device",
-                                       "version", "build"};
+    "format",     "codec",           "scale",      "mode",         "numerics",   "backend",      "seed",
+    "quality",    "avg_dev",         "max_dev",    "top1",         "top1_delta", "agreement",    "kl",
+    "sqnr_db",    "bits_per_weight", "file_bytes", "weight_bytes", "packed",     "max_abs_diff", "diff_elements",
+    "max_ulp",    "hist_le10",       "hist_le20",  "hist_le30",    "hist_le40",  "hist_le50",    "hist_le100",
+    "hist_gt100", "weights_sha256",  "status",     "trial"};
+static const char *const measured[] = {"trial", "encode_s", "latency_s", "samples_per_s", "tensor_bytes", "rss_delta_bytes",
+                                       "isa",   "threads",  "device",    "version",       "build"};
 
 static void expect_columns(const struct lb_column *c, size_t n, const char *const *names, size_t n_names)
 {

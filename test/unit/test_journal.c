@@ -79,8 +79,9 @@ Test(journal, append_and_read_again)
     cr_expect(json_array_size(j.lines) == 5);
     lb_journal_close(&j);
     lb_journal_close(&j); /* twice is fine */
-    static const char text[] = "{\"kind\":\"even\",\"n\":0}\n{\"kind\":\"odd\",\"n\":1}\n{\"kind\":\"even\",\"n\":2}\n{\"kind\":\"odd\",\"n\":3}\n"
-                               "{\"kind\":\"even\",\"n\":4}\n";
+    static const char text[] =
+        "{\"kind\":\"even\",\"n\":0}\n{\"kind\":\"odd\",\"n\":1}\n{\"kind\":\"even\",\"n\":2}\n{\"kind\":\"odd\",\"n\":3}\n"
+        "{\"kind\":\"even\",\"n\":4}\n";
     expect_file(text, sizeof text - 1, "appended");
     for (int write = 0; write < 2; write++) {
         cr_assert(lb_journal_open(folder, write, &j, &err) == 0, "%s", err.text);
@@ -92,8 +93,9 @@ Test(journal, append_and_read_again)
 
 Test(journal, find)
 {
-    static const char text[] = "[]\n{\"kind\":\"a\",\"key\":\"x\",\"n\":1}\n{\"kind\":7,\"key\":\"x\",\"n\":2}\n{\"kind\":\"a\",\"key\":\"y\",\"n\":3}\n"
-                               "{\"kind\":\"a\",\"key\":\"x\",\"n\":4}\n{\"kind\":\"b\",\"key\":\"x\",\"n\":5}\n{\"kind\":\"a\",\"key\":6,\"n\":6}\n{}\n";
+    static const char text[] =
+        "[]\n{\"kind\":\"a\",\"key\":\"x\",\"n\":1}\n{\"kind\":7,\"key\":\"x\",\"n\":2}\n{\"kind\":\"a\",\"key\":\"y\",\"n\":3}\n"
+        "{\"kind\":\"a\",\"key\":\"x\",\"n\":4}\n{\"kind\":\"b\",\"key\":\"x\",\"n\":5}\n{\"kind\":\"a\",\"key\":6,\"n\":6}\n{}\n";
     struct lb_journal j;
     struct lb_err err = {0};
     put_file(text, sizeof text - 1);
@@ -137,12 +139,14 @@ Test(journal, ends)
             char text[300];
             struct lb_journal j;
             struct lb_err err = {0};
-            const size_t n = (size_t)snprintf(text, sizeof text, "%s%s", WHOLE, ends[i].rest), good = ends[i].lines == 2 ? sizeof WHOLE - 1 : n;
+            const size_t n = (size_t)snprintf(text, sizeof text, "%s%s", WHOLE, ends[i].rest),
+                         good = ends[i].lines == 2 ? sizeof WHOLE - 1 : n;
             put_file(text, n);
             const int r = lb_journal_open(folder, write, &j, &err);
             cr_expect(r == (ends[i].lines < 0 ? -1 : 0), "%s: %d, %s", ends[i].name, r, err.text);
             cr_expect(r || (int)json_array_size(j.lines) == ends[i].lines, "%s: %zu lines", ends[i].name, json_array_size(j.lines));
-            cr_expect(!r || (strstr(err.text, ends[i].error) && !strncmp(err.text, folder, strlen(folder))), "%s: %s", ends[i].name, err.text);
+            cr_expect(!r || (strstr(err.text, ends[i].error) && !strncmp(err.text, folder, strlen(folder))), "%s: %s", ends[i].name,
+                      err.text);
             lb_journal_close(&j);
             expect_file(text, write && !r ? good : n, ends[i].name);
         }
