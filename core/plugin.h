@@ -82,8 +82,8 @@ struct lb_codec {
     double (*value)(const struct lb_codec *c, uint32_t code);
 
     /* Optional up to 16 bits: an encoder that is not round-to-nearest, as data. Writes at most `cap` steps, ascending `from`, the first at 0,
-     * and returns how many there are. Infinity counts as a magnitude; a negative value becomes the step's code | sign_bit. With steps the
-     * rounding mode and `overflow` are without effect, and NaN still becomes nan_code. */
+     * and returns how many there are. Infinity counts as a magnitude; a negative value becomes the step's code | sign_bit. With steps,
+     * a config that asks for another rounding or overflow is refused, and NaN still becomes nan_code. */
     size_t (*steps)(const struct lb_codec *c, struct lb_step *out, size_t cap);
     uint32_t sign_bit;
 

@@ -40,7 +40,8 @@ struct loading {
 
 /* ---- Names ------------------------------------------------------------------------------------------------------------------------ */
 
-/* How well `word` names the plugin: 1 its name, 2 an alias, 3 and 4 the same without regard to case, 0 not at all. */
+/* How well `word` names the plugin: 1 its name, 2 an alias, 3 its name without regard to case, 0 not at all. Aliases are matched to the letter: the
+ * named format INT8 must not become the codec's alias int8 where formats.json is missing. */
 static int match(const struct lb_plugin *p, const char *word)
 {
     if (!strcmp(p->name, word))
@@ -51,8 +52,6 @@ static int match(const struct lb_plugin *p, const char *word)
     while (at && lb_plugins_word(&at, alias, sizeof alias)) {
         if (!strcmp(alias, word))
             return 2;
-        if (!best && !strcasecmp(alias, word))
-            best = 4;
     }
     return best;
 }

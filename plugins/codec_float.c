@@ -17,14 +17,21 @@ static double too_large(uint32_t overflow, double x, double largest)
     return copysign(overflow == LB_SATURATE ? largest : (double)INFINITY, x);
 }
 
-/* |x| rounded to a multiple of `ulp` (a power of two), x / ulp < 2^53: the neighbours and the remainder are exact. */
-static double to_multiple(double x, double ulp, uint32_t rounding, uint32_t random)
+/* Whether stochastic rounding leaves a magnitude `part` of a step above its lower neighbour there, or takes it away from zero. The word decides about
+ * the signed value, as everywhere: up where word < 2^32 (x - lower) / step. */
+static int away(double part, int negative, uint32_t random)
 {
-    const double low = trunc(x / ulp) * ulp, part = (x - low) / ulp;
+    return negative ? !((double)random < (1 - part) * 4294967296.0) : (double)random < part * 4294967296.0;
+}
+
+/* The magnitude a rounded to a multiple of `ulp` (a power of two), a / ulp < 2^53: the neighbours and the remainder are exact. */
+static double to_multiple(double a, int negative, double ulp, uint32_t rounding, uint32_t random)
+{
+    const double low = trunc(a / ulp) * ulp, part = (a - low) / ulp;
     if (rounding == LB_TOWARD_ZERO || part == 0)
         return low;
     if (rounding == LB_STOCHASTIC)
-        return (double)random < part * 4294967296.0 ? low + ulp : low;
+        return away(part, negative, random) ? low + ulp : low;
     return part >= 0.5 ? low + ulp : low; /* half away; nearest is done by the conversion itself */
 }
 
@@ -35,11 +42,11 @@ static double round_to_f32(double x, const struct lb_encoding *how, size_t i)
     if (isinf(x))
         return too_large(how->overflow, x, FLT_MAX);
     double r = (double)(float)x;
-    if (how->rounding != LB_NEAREST) {
+    const double a = fabs(x);
+    if (how->rounding != LB_NEAREST && !(how->rounding == LB_STOCHASTIC && a > FLT_MAX)) {
         int e;
-        const double a = fabs(x);
         frexp(a, &e); /* a in [2^(e-1), 2^e) */
-        r = copysign(to_multiple(a, ldexp(1, e - 24 < -149 ? -149 : e - 24), how->rounding, how->random ? how->random[i] : 0), x);
+        r = copysign(to_multiple(a, x < 0, ldexp(1, e - 24 < -149 ? -149 : e - 24), how->rounding, how->random ? how->random[i] : 0), x);
     }
     return fabs(r) > FLT_MAX ? too_large(how->rounding == LB_TOWARD_ZERO ? LB_SATURATE : how->overflow, x, FLT_MAX) : r;
 }
@@ -80,7 +87,7 @@ static double from_int(int64_t x, int is_unsigned, int precision, const struct l
     switch (how->rounding) {
     case LB_TOWARD_ZERO: break;
     case LB_HALF_AWAY: high += low >= half; break;
-    case LB_STOCHASTIC: high += (double)how->random[i] < (double)low / (2.0 * (double)half) * 4294967296.0; break;
+    case LB_STOCHASTIC: high += low && away((double)low / (2.0 * (double)half), negative, how->random[i]); break;
     default: high += low > half || (low == half && (high & 1)); break;
     }
     const double v = ldexp((double)high, extra);

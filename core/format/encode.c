@@ -243,11 +243,28 @@ void lb_decode_f64(const struct lb_coder *c, const void *codes, size_t n, double
         x[i] = c->values[lb_code_get(codes, c->codec->bits, i)];
 }
 
+/* Wide integers become binary32 at once: by way of binary64 those beyond 2^53 would be rounded twice. */
+static void int_to_f32(const struct lb_coder *c, const void *codes, size_t start, size_t n, float *x)
+{
+    int64_t whole[CHUNK];
+    for (size_t at = start; at < n;) {
+        const size_t count = n - at < CHUNK ? n - at : CHUNK;
+        c->codec->decode_int(c->codec, (const unsigned char *)codes + at * c->codec->unit_bytes, count, whole);
+        for (size_t i = 0; i < count; i++)
+            x[at + i] = c->codec->kind == LB_UNSIGNED ? (float)(uint64_t)whole[i] : (float)whole[i];
+        at += count;
+    }
+}
+
 static void decode_f32_from(const struct lb_coder *c, const void *codes, size_t start, size_t n, float *x)
 {
     if (c->table) {
         for (size_t i = start; i < n; i++)
             x[i] = c->values32[lb_code_get(codes, c->codec->bits, i)];
+        return;
+    }
+    if (c->codec->kind == LB_SIGNED || c->codec->kind == LB_UNSIGNED) {
+        int_to_f32(c, codes, start, n, x);
         return;
     }
     double wide[CHUNK];

@@ -39,7 +39,9 @@ static double kl(const float *p, const float *q, size_t n)
     const double log_p = log_sum(p, n, &max_p), log_q = log_sum(q, n, &max_q);
     for (size_t i = 0; i < n; i++) {
         const double a = ((double)p[i] - max_p) - log_p, b = ((double)q[i] - max_q) - log_q;
-        sum += canon_exp64(a) * (a - b);
+        const double share = canon_exp64(a);
+        if (share != 0) /* 0 log 0 is 0 */
+            sum += share * (a - b);
     }
     return sum;
 }

@@ -42,7 +42,7 @@ const struct lb_column lb_table_columns[] = {
     {"nan_codes", LB_FROM_ROW, 0, "stored codes that mean NaN"},
     {"inf_codes", LB_FROM_ROW, 0, "stored codes that mean an infinity"},
     {"zeroed", LB_FROM_ROW, 0, "weights that were not 0 and became 0"},
-    {"clipped", LB_FROM_ROW, 0, "scaled weights beyond the codec's finite range"},
+    {"clipped", LB_FROM_ROW, 0, "scaled weights that leave the codec's range even when rounded to nearest"},
     {"top1_f32", LB_FROM_ROW, 4, "accuracy of the F32 network, percent"},
     {"published_quality", LB_FROM_PUBLISHED, -1, "as published"},
     {"published_avg_dev", LB_FROM_PUBLISHED, -1, "as published"},
@@ -73,10 +73,15 @@ const struct lb_column lb_measured_columns[] = {
 const size_t lb_n_table_columns = sizeof lb_table_columns / sizeof *lb_table_columns;
 const size_t lb_n_measured_columns = sizeof lb_measured_columns / sizeof *lb_measured_columns;
 
-/* "-0.00" says no more than "0.00". */
-static const char *unsigned_zero(const char *s)
+void lb_column_number(double v, int decimals, struct lb_text *out)
 {
-    return s[0] == '-' && strspn(s + 1, "0.") == strlen(s + 1) ? s + 1 : s;
+    char s[400]; /* the largest binary64 has 309 digits */
+    if (decimals < 0)
+        snprintf(s, sizeof s, "%.9g", v);
+    else
+        snprintf(s, sizeof s, "%.*f", decimals, v);
+    const int zero = s[0] == '-' && strspn(s + 1, "0.") == strlen(s + 1); /* "-0.00" says no more than "0.00" */
+    lb_text_add(out, "%s", zero ? s + 1 : s);
 }
 
 void lb_column_text(const struct lb_column *c, const json_t *value, struct lb_text *out)
@@ -86,12 +91,6 @@ void lb_column_text(const struct lb_column *c, const json_t *value, struct lb_te
         lb_text_add(out, "%s", json_string_value(value));
     else if (json_is_integer(value))
         lb_text_add(out, "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value)) {
-        char number[400]; /* the largest binary64 has 309 digits */
-        if (c->decimals < 0)
-            snprintf(number, sizeof number, "%.9g", json_real_value(value));
-        else
-            snprintf(number, sizeof number, "%.*f", c->decimals, json_real_value(value));
-        lb_text_add(out, "%s", unsigned_zero(number));
-    }
+    else if (json_is_real(value))
+        lb_column_number(json_real_value(value), c->decimals, out);
 }

@@ -23,6 +23,9 @@ struct lb_column {
 extern const struct lb_column lb_table_columns[], lb_measured_columns[];
 extern const size_t lb_n_table_columns, lb_n_measured_columns;
 
+/* A finite number with `decimals` (-1: as short as %.9g), never "-0.00". */
+void lb_column_number(double v, int decimals, struct lb_text *out);
+
 /* A value as the tables show it: text as it is, numbers with `decimals`, missing or null as "". */
 void lb_column_text(const struct lb_column *c, const json_t *value, struct lb_text *out);
 

@@ -102,9 +102,11 @@ static void put_mean(struct page *p, const struct group *g, const char *column, 
 {
     double v, half;
     const size_t n = mean_of(g, column, &v, &half);
-    if (n && isfinite(v))
-        lb_text_add(&p->out, n > 1 ? " %.*f ± %.*f |" : " %.*f |", decimals, v == 0 ? 0.0 : v, decimals, half);
-    else
+    if (n && isfinite(v)) {
+        lb_text_add(&p->out, " ");
+        lb_column_number(v, decimals, &p->out);
+        lb_text_add(&p->out, n > 1 ? " ± %.*f |" : " |", decimals, half);
+    } else
         lb_text_add(&p->out, " %s |", !n ? "" : v != v ? "nan" : v > 0 ? "inf" : "-inf");
 }
 

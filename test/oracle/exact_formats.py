@@ -95,6 +95,15 @@ def whole(t, rounding, word):
     return round(Fraction(t))
 
 
+def whole_to_f32(v):
+    """Rounded once, to nearest even."""
+    extra = max(abs(v).bit_length() - 24, 0)
+    high, low = divmod(abs(v), 1 << extra)
+    half = (1 << extra) >> 1
+    high += bool(extra) and (low > half or (low == half and high & 1))
+    return f32(math.copysign(float(high) * 2.0**extra, v))
+
+
 class WideInteger:
     """I32, I64, U32, U64: 8.7."""
 
@@ -112,10 +121,10 @@ class WideInteger:
         return w & ((1 << self.bits) - 1)
 
     def beyond(self, t):
-        return t == t and not self.members[0] - 0.5 <= t <= self.members[1] + 0.5
+        return t == t and not self.members[0] - 0.5 <= t < self.members[1] + 0.5
 
     def decode(self, code):
-        return f32(float(code if code <= self.high else code - (1 << self.bits)))
+        return whole_to_f32(code if code <= self.high else code - (1 << self.bits))
 
 
 def encode_tensor(codec, x, scale_, how, seed, p):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* brute.h - number formats from their definitions, one number at a time, in long double (which holds every binary64 and every 64-bit integer).
- * It shares nothing with core/format: no tables, no boundaries, no intervals. */
+/* brute.h - number formats from their definitions, one number at a time, in long double (which holds every binary64 and every 64-bit
+ * integer). It shares nothing with core/format: no tables, no boundaries, no intervals. */
 #ifndef LB_TEST_BRUTE_H
 #define LB_TEST_BRUTE_H
 
@@ -94,8 +94,7 @@ static inline uint64_t brute_float(const struct brute *b, uint32_t rounding, uin
 {
     const uint64_t sign = signbit(x) ? UINT64_C(1) << (b->bits - 1) : 0, inf = ((UINT64_C(1) << b->exponent) - 1) << b->fraction;
     const long double a = fabsl(x), largest = brute_largest(b);
-    /* Up is toward +Inf, but for the codecs of more than 16 bits, which round magnitudes. */
-    const long double towards = sign && b->bits <= 16 ? -1 : 1;
+    const long double towards = sign ? -1 : 1; /* up is toward +Inf */
     long double r = INFINITY;
     if (!isinf(x)) {
         const long double step = brute_step(b, a);

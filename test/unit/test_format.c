@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Formats on whole tensors: the codes, scales, metadata and statistics that lb_format_encode makes, and what comes back from a file, against
- * brute.h and plain binary32 arithmetic. */
+/* Formats on whole tensors: the codes, scales, metadata and statistics that lb_format_encode makes, and what comes back from a file,
+ * against brute.h and plain binary32 arithmetic. */
 #include "test/unit/brute.h"
 #include "test/unit/nn_util.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The gradients of cpu_ref against central differences of a forward pass in binary64. That pass is written here from the layers' definitions and
- * shares nothing with core/nn but the config and the order of the parameters. */
+/* The gradients of cpu_ref against central differences of a forward pass in binary64. That pass is written here from the layers'
+ * definitions and shares nothing with core/nn but the config and the order of the parameters. */
 #include "test/unit/nn_util.h"
 
 #include "kernels/canon.h"
@@ -152,8 +152,9 @@ static double mean_loss(struct pass *p, const float *x, const int32_t *labels, s
 
 /* ---- The comparison ---- */
 
-/* Binary32 loses a few U of the terms of a gradient's sums, which are of the size of the tensor's largest gradient here; a difference loses STEP^2 of the
- * third derivative, about 1e-9. Measured: 7e-7 of the largest. A wrong factor, index or order is off by far more. */
+/* Binary32 loses a few U of the terms of a gradient's sums, which are of the size of the tensor's largest gradient here; a difference
+ * loses STEP^2 of the third derivative, about 1e-9. Measured: 7e-7 of the largest. A wrong factor, index or order is off by far more.
+ * */
 #define TOLERANCE 2e-6
 
 static void check_parameter(struct pass *p, struct lb_net *net, const struct lb_model *m, size_t i, const float *x, const int32_t *labels,

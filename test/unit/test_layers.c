@@ -2,9 +2,9 @@
 /* Every op of a backend against PyTorch's results in binary64 (test/data/nn), which no kernel of ours had a hand in. */
 #include "test/unit/nn_util.h"
 
-/* Rounding to binary32 changes a value by at most U of it, or by TINY below 2^-126. A sum of K products, in whatever order and fused or not, is
- * off by at most K U times the sum of the magnitudes (to first order; the bias and the second order get four more). So each bound here is
- * a small count of roundings, times U, times the sum of the magnitudes that were added up. */
+/* Rounding to binary32 changes a value by at most U of it, or by TINY below 2^-126. A sum of K products, in whatever order and fused
+ * or not, is off by at most K U times the sum of the magnitudes (to first order; the bias and the second order get four more). So
+ * each bound here is a small count of roundings, times U, times the sum of the magnitudes that were added up. */
 #define U    0x1p-24
 #define TINY 0x1p-148
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A model's files: what they hold byte by byte, what can be loaded, what is refused; and that training gives the same file twice, and on every
- * instruction set. */
+/* A model's files: what they hold byte by byte, what can be loaded, what is refused; and that training gives the same file twice, and
+ * on every instruction set. */
 #include "test/unit/nn_util.h"
 
 #include "core/base/log.h"
@@ -26,7 +26,8 @@ static void fill(struct lb_model *m, float first)
             m->params[i].value[j] = first++;
 }
 
-/* What the reference writer makes: names byte by byte ("10." before "2."), no blank in the JSON, padded to 8 bytes, then the data in that order. */
+/* What the reference writer makes: names byte by byte ("10." before "2."), no blank in the JSON, padded to 8 bytes, then the data in
+ * that order. */
 Test(model_files, saved_bytes)
 {
     static const char header[] = "{\"0.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
@@ -188,7 +189,8 @@ static const char *trained(const struct lb_dataset *data, unsigned cpumask, cons
     return sha256_of(m);
 }
 
-/* Seed, order, products, functions and updates, all in one number: docs/arithmetic.md says what it is; any compiler and any CPU must find it. */
+/* Seed, order, products, functions and updates, all in one number: docs/arithmetic.md says what it is; any compiler and any CPU must
+ * find it. */
 Test(model_files, training_bits)
 {
     struct lb_err err = {0};

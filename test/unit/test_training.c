@@ -13,8 +13,8 @@ static const char cnn[] = "{\"input\": [1, 10, 10], \"layers\": ["
 
 enum { BATCH = 7, STEPS = 5, PIXELS = 100, CLASSES = 5 };
 
-/* Sums here have at most 175 products (7 samples at 25 places), mostly below 1: binary32 loses 3e-7 of them (measured, in a logit). What a wrong formula
- * makes is larger: without the decay of biases 1e-5, with lr inside the momentum 1e-2. */
+/* Sums here have at most 175 products (7 samples at 25 places), mostly below 1: binary32 loses 3e-7 of them (measured, in a logit).
+ * What a wrong formula makes is larger: without the decay of biases 1e-5, with lr inside the momentum 1e-2. */
 #define TOLERANCE 1e-6
 
 static void compare(const char *what, const float *got, const double *want, size_t n)
