@@ -142,6 +142,10 @@ exec "$@"
 S
 bad 'cannot be written: File too large' bash "$tmp/limited" "$l" convert "$w/st" "$w/o" "${some[@]}"
 bad 'cannot be written: File too large' bash "$tmp/limited" "$l" convert "$w/st" "$w/st" "${some[@]}" # the input is its own output: kept
+{ printf '\110\0\0\0\0\0\0\0{"x":{"dtype":"F32","shape":[16384],"data_offsets":[0,65536]}}          ' && head -c 65536 /dev/zero; } >"$w/big"
+listing >"$tmp/before"
+expect 0 "$l" inspect "$w/big" # which is more than a buffer holds, so that writing fails on the way
+bad 'cannot be written: File too large' bash "$tmp/limited" "$l" convert "$w/big" "$w/o" --format F16
 mkdir "$tmp/disk"
 if [ "$(id -u)" = 0 ] && unshare -m mount -t tmpfs -o size=4k none "$tmp/disk" 2>/dev/null; then
     bad 'cannot be written: No space left on device' unshare -m bash -c \

@@ -41,8 +41,8 @@ grep -q 'trials.jsonl:[0-9]*: the last line is torn' "$tmp/err" || fail "no noti
 same "$tmp/torn.before" "$tmp/torn/trials.jsonl"
 
 # Another experiment in the same folder: its trials only, in its order, with its names; one trial is shared and was not run again.
-expect 0 "$lowbit" run configs/quick.json "${small[@]}" --out "$tmp/run" --set 'formats=[{"name":"eight","codec":"I8"},"F32"]' --set name=another
-[ "$(cut -d, -f1,7 "$tmp/run/table.csv" | paste -sd' ')" = "format,seed eight,1 F32,1" ] || fail "the second experiment's table" "$tmp/run/table.csv"
+expect 0 "$lowbit" run configs/quick.json "${small[@]}" --out "$tmp/run" --set 'formats=[{"name":"eight","codec":"I8"},{"name":"same","codec":"F32"}]' --set name=another
+[ "$(cut -d, -f1,7 "$tmp/run/table.csv" | paste -sd' ')" = "format,seed eight,1 same,1" ] || fail "the second experiment's table" "$tmp/run/table.csv"
 [ "$(lines trial "$tmp/run")" = 13 ] || fail "a trial that was there has run again"
 copy second
 expect 0 "$lowbit" report "$tmp/second"

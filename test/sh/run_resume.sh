@@ -82,6 +82,52 @@ for how in "--jobs 1" "--jobs 3"; do
     gone $pid || fail "$how: children outlive their parent: $(pgrep -a -s $pid)"
 done
 
+# ---- The process that measures memory, which is a child's child ----
+cat >"$tmp/lazy.c" <<'C'
+#define NAME "lazy"
+#define OPEN measure_hangs()
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static void measure_hangs(void)
+{
+    char line[64] = "";
+    FILE *f = fopen("/proc/self/cmdline", "r");
+    fread(line, 1, sizeof line - 1, f);
+    fclose(f);
+    if (strcmp(line + strlen(line) + 1, "measure"))
+        return;
+    f = fopen(getenv("LOWBIT_TEST_MARK"), "a");
+    fprintf(f, "%d\n", (int)getpid());
+    fclose(f);
+    for (;;)
+        pause();
+}
+#include "test/bad_run/bad_backend.c"
+C
+${CC:-gcc} -D_GNU_SOURCE -I. -shared -fPIC "$tmp/lazy.c" -o "$tmp/plugins/lazy.so"
+lazy=("${args[@]}" --plugins "$tmp/plugins" --backend lazy --set 'formats=["F16"]' --set 'model.layers=[{"type":"dense","units":10}]')
+: >"$tmp/mark"
+LOWBIT_TEST_MARK=$tmp/mark setsid "$lowbit" "${lazy[@]}" --out "$tmp/lazy" >"$tmp/out" 2>"$tmp/err" </dev/null &
+pid=$!
+for _ in $(seq 500); do
+    [ -s "$tmp/mark" ] && break
+    sleep 0.02
+done
+[ -s "$tmp/mark" ] || fail "no process that measures memory" "$tmp/err"
+kill -9 $pid
+wait $pid 2>/dev/null || true
+gone $pid || fail "the process that measures memory outlives the run: $(pgrep -a -s $pid)"
+: >"$tmp/mark"
+LOWBIT_TEST_MARK=$tmp/mark expect 1 "$lowbit" "${lazy[@]}" --out "$tmp/lazy" --set limits.timeout_s=2
+[ "$(rows timeout "$tmp/lazy")" = 1 ] || fail "a row with a time-out is wanted" "$tmp/lazy/table.csv"
+for _ in $(seq 100); do
+    kill -0 "$(cat "$tmp/mark")" 2>/dev/null || break
+    sleep 0.02
+done
+if kill -0 "$(cat "$tmp/mark")" 2>/dev/null; then fail "the process that measures memory outlives its trial"; fi
+
 # ---- A torn last line ----
 cp -r "$tmp/whole" "$tmp/torn"
 size=$(wc -c <"$tmp/torn/trials.jsonl")
