@@ -370,10 +370,10 @@ const struct lb_entry *lb_plugins_at(size_t i)
     return i < registry.n ? &registry.slots[i]->entry : NULL;
 }
 
-const struct lb_entry *lb_plugins_missing(const char *name)
+const struct lb_entry *lb_plugins_refused(const char *name)
 {
     for (size_t i = 0; i < registry.n; i++)
-        if (registry.slots[i]->entry.missing && !strcasecmp(registry.slots[i]->entry.name, name))
+        if (!registry.slots[i]->entry.plugin && !strcasecmp(registry.slots[i]->entry.name, name))
             return &registry.slots[i]->entry;
     return NULL;
 }

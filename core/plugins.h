@@ -31,8 +31,8 @@ const struct lb_entry *lb_plugins_at(size_t i);
 /* By name (codecs also by alias; names are matched exactly, then without regard to case). NULL with an error that suggests the nearest name. */
 const struct lb_entry *lb_plugins_find(uint32_t kind, const char *name, struct lb_err *err);
 
-/* The entry of a file that could not be loaded for want of a library, where its name (less .so) is `name`; else NULL. What wants it is skipped. */
-const struct lb_entry *lb_plugins_missing(const char *name);
+/* The entry of a file of that name that was refused, or NULL. Where it is `missing` a library, trials that want it are skipped. */
+const struct lb_entry *lb_plugins_refused(const char *name);
 
 /* A codec with its parameters taken; freed by lb_plugins_codec_free. */
 int lb_plugins_codec(const char *name, const struct lb_param *params, size_t n, struct lb_codec **out, const struct lb_entry **entry,

@@ -69,24 +69,25 @@ static double patience(const struct lb_plan *p)
     return p->e->limits.timeout_s < probe_timeout_s ? p->e->limits.timeout_s : probe_timeout_s;
 }
 
-/* A plugin by name, or why its trials are skipped or failed. */
-static const struct lb_entry *find(uint32_t kind, const char *name, enum lb_status *status, char *why, size_t size)
+/* A plugin by name. A file of that name that was refused makes its trials failed, or skipped where this machine lacks a library; a name that nothing
+ * here has is an error of the config. */
+static int find(const struct lb_plan *p, uint32_t kind, const char *name, const struct lb_entry **entry, enum lb_status *status, char *why, size_t size,
+                struct lb_err *err)
 {
-    struct lb_err err = {0};
-    const struct lb_entry *e = lb_plugins_find(kind, name, &err);
-    *status = LB_OK;
-    if (e && e->plugin)
-        return e;
-    *status = lb_plugins_missing(name) ? LB_SKIPPED : LB_FAILED;
-    copy(why, size, err.text);
-    return NULL;
+    struct lb_err unknown = {0};
+    const struct lb_entry *refused = lb_plugins_refused(name);
+    *entry = lb_plugins_find(kind, name, &unknown);
+    *status = *entry ? LB_OK : refused && refused->missing ? LB_SKIPPED : LB_FAILED;
+    if (!*entry && !refused)
+        return lb_fail(err, "%s: %s", p->e->path, unknown.text);
+    copy(why, size, unknown.text);
+    return 0;
 }
 
-static void learn_backend(const struct lb_plan *p, struct lb_backend_fact *b)
+static int learn_backend(const struct lb_plan *p, struct lb_backend_fact *b, struct lb_err *err)
 {
-    b->entry = find(LB_BACKEND, b->name, &b->status, b->why, sizeof b->why);
-    if (!b->entry)
-        return;
+    if (find(p, LB_BACKEND, b->name, &b->entry, &b->status, b->why, sizeof b->why, err) || !b->entry)
+        return err->set ? -1 : 0;
     b->exact = ((const struct lb_backend *)b->entry->plugin)->exact != 0;
     struct look l = {.plan = p, .backend = b};
     struct lb_outcome o;
@@ -102,12 +103,15 @@ static void learn_backend(const struct lb_plan *p, struct lb_backend_fact *b)
     copy(b->device, sizeof b->device, json_string_value(json_object_get(o.reply, "device")));
     b->threads = (unsigned)json_integer_value(json_object_get(o.reply, "threads"));
     json_decref(o.reply);
+    return 0;
 }
 
-static void learn_format(const struct lb_plan *p, struct lb_format_fact *f)
+/* What the codec cannot do (a rounding, an overflow, a parameter) is an error of the config too; a codec that crashes is a fact. */
+static int learn_format(const struct lb_plan *p, struct lb_format_fact *f, struct lb_err *err)
 {
-    if (!find(LB_CODEC, f->config->codec, &f->status, f->why, sizeof f->why))
-        return;
+    const struct lb_entry *entry;
+    if (find(p, LB_CODEC, f->config->codec, &entry, &f->status, f->why, sizeof f->why, err) || !entry)
+        return err->set ? -1 : 0;
     struct look l = {.plan = p, .format = f};
     struct lb_outcome o;
     lb_child_run(look_at_format, &l, patience(p), &o);
@@ -117,6 +121,7 @@ static void learn_format(const struct lb_plan *p, struct lb_format_fact *f)
     copy(f->plugin_sha256, sizeof f->plugin_sha256, json_string_value(json_object_get(o.reply, "plugin")));
     f->wraps = json_is_true(json_object_get(o.reply, "wraps"));
     json_decref(o.reply);
+    return f->status == LB_FAILED ? lb_fail(err, "%s: %s", p->e->path, f->why) : 0;
 }
 
 /* ---- Hashes ---- */
@@ -198,14 +203,13 @@ static int hash_build(struct lb_plan *p, struct lb_err *err)
 
 /* ---- The plan ---- */
 
-static size_t backend_index(struct lb_plan *p, const char *name)
+static long backend_index(struct lb_plan *p, const char *name, struct lb_err *err)
 {
     for (size_t i = 0; i < p->n_backends; i++)
         if (!strcmp(p->backends[i].name, name))
-            return i;
+            return (long)i;
     p->backends[p->n_backends].name = name;
-    learn_backend(p, &p->backends[p->n_backends]);
-    return p->n_backends++;
+    return learn_backend(p, &p->backends[p->n_backends], err) ? -1 : (long)p->n_backends++;
 }
 
 static int learn(struct lb_plan *p, struct lb_err *err)
@@ -216,12 +220,14 @@ static int learn(struct lb_plan *p, struct lb_err *err)
     if (!p->backends || !p->formats)
         return -1;
     for (size_t i = 0; i < e->n_backends; i++) {
-        backend_index(p, e->backends[i]);
+        if (backend_index(p, e->backends[i], err) < 0)
+            return -1;
         p->with_reference |= !strcmp(e->backends[i], "cpu_ref");
     }
     for (size_t i = 0; i < e->n_formats; i++) {
         p->formats[i].config = &e->formats[i];
-        learn_format(p, &p->formats[i]);
+        if (learn_format(p, &p->formats[i], err))
+            return -1;
     }
     return 0;
 }
@@ -230,7 +236,10 @@ static int learn(struct lb_plan *p, struct lb_err *err)
 static long training_index(struct lb_plan *p, size_t model, size_t seed, size_t backend, struct lb_err *err)
 {
     const char *own = lb_plan_train(p, model)->backend;
-    struct lb_training t = {.model = model, .seed = seed, .backend = own ? backend_index(p, own) : backend};
+    const long on = own ? backend_index(p, own, err) : (long)backend;
+    if (on < 0)
+        return -1;
+    struct lb_training t = {.model = model, .seed = seed, .backend = (size_t)on};
     for (size_t i = 0; i < p->n_trainings; i++) /* spares hashing a file of weights again for each trial */
         if (p->trainings[i].model == model && p->trainings[i].seed == seed && p->trainings[i].backend == t.backend)
             return (long)i;

@@ -161,7 +161,9 @@ Test(plugins, names)
     }
     cr_expect_null(lb_plugins_find(LB_BACKEND, "GOOD_ONE", &err));
     cr_expect(starts(err.text, "there is no backend \"GOOD_ONE\""), "%s", err.text);
-    cr_expect_null(lb_plugins_missing("bad_abi"), "it was refused, but no library is missing");
+    cr_assert_not_null(lb_plugins_refused("bad_abi"));
+    cr_expect_not(lb_plugins_refused("bad_abi")->missing, "it was refused, but no library is missing");
+    cr_expect_null(lb_plugins_refused("good"));
     done();
 }
 
