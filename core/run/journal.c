@@ -78,10 +78,10 @@ int lb_journal_open(const char *folder, int write, struct lb_journal *j, struct 
 {
     *j = (struct lb_journal){.fd = -1, .lines = json_array()};
     int n = snprintf(j->path, sizeof j->path, "%s/trials.jsonl", folder);
-    if (n < 0 || (size_t)n >= sizeof j->path)
-        return lb_fail(err, "%.200s...: the path is too long", folder);
     int r = 0;
-    if (write)
+    if (n < 0 || (size_t)n >= sizeof j->path)
+        r = lb_fail(err, "%.200s...: the path is too long", folder);
+    else if (write)
         r = open_for_append(j, err); /* the lock first: what is read without it may have grown when it is ours */
     else if (!lb_exists(j->path))
         r = lb_fail(err, "%s: no journal here", j->path);

@@ -162,17 +162,20 @@ for f in F4 F16; do # little output and much
 done
 
 # ---- Another user's files ----
-as_other=()
-if [ "$(id -u)" = 0 ]; then as_other=(setpriv --reuid=65534 --regid=65534 --clear-groups); fi
-if "${as_other[@]}" "$l" --version >/dev/null 2>&1; then
+as=("$l")
+if [ "$(id -u)" = 0 ]; then as=(setpriv --reuid=65534 --regid=65534 --clear-groups "$l"); fi
+if "${as[@]}" --version >/dev/null 2>&1; then
+    w=$(mktemp -d /tmp/lowbit-test-XXXXXX) # $tmp may lie where others may not go
+    trap 'rm -rf "$tmp" "$w"' EXIT
+    chmod 755 "$w"
+    cp "$tmp/w/st" "$w/"
     cp "$w/st" "$w/secret"
     mkdir "$w/locked"
     echo '{}' >"$w/locked/trials.jsonl"
     chmod 000 "$w/secret"
-    chmod 555 "$w/locked"
     chmod 444 "$w/locked/trials.jsonl"
+    chmod 555 "$w/locked"
     listing >"$tmp/before"
-    as=("${as_other[@]}" "$l")
     for command in run plan check; do bad 'secret: Permission denied' "${as[@]}" $command "$w/secret"; done
     bad 'secret: Permission denied' "${as[@]}" convert "$w/secret" "$w/o" --format F16
     bad 'secret: Permission denied' "${as[@]}" inspect "$w/secret"
@@ -180,7 +183,10 @@ if "${as_other[@]}" "$l" --version >/dev/null 2>&1; then
     bad 'locked/o: cannot be written: Permission denied' "${as[@]}" convert "$w/st" "$w/locked/o" "${some[@]}"
     bad 'locked/trained: cannot be made: Permission denied' "${as[@]}" run $quick --out "$w/locked"
     bad 'holds no experiment' "${as[@]}" report "$w/locked"
-    head -n 1 <(printf '{"kind":"experiment","trials":[]}\n') >"$w/locked/trials.jsonl"
+    chmod 755 "$w/locked"
+    chmod 644 "$w/locked/trials.jsonl"
+    echo '{"kind":"experiment","trials":[]}' >"$w/locked/trials.jsonl"
+    chmod 555 "$w/locked"
     listing >"$tmp/before"
     bad 'table.csv: cannot be written: Permission denied' "${as[@]}" report "$w/locked"
     chmod 755 "$w/locked"
