@@ -18,7 +18,7 @@ OPT     ?= -O3
 EXACT   := -ffp-contract=off -fno-fast-math
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef $(WERROR)
 DEFINES := -D_GNU_SOURCE -DLB_PREFIX='"$(PREFIX)"'
-CFLAGS_ALL := -std=c11 -g $(OPT) $(EXACT) $(WARN) $(SANITIZE) -fvisibility=hidden -fPIC -I. $(DEFINES) -MMD -MP $(CFLAGS)
+CFLAGS_ALL := -std=c11 -g $(OPT) $(EXACT) $(WARN) $(SANITIZE) -fvisibility=hidden -fPIC -I. -Icore $(DEFINES) -MMD -MP $(CFLAGS)
 LDFLAGS_ALL := $(SANITIZE) $(LDFLAGS)
 LIBS    := -ljansson -lcrypto -lz -lm -ldl -lpthread
 

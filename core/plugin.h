@@ -236,7 +236,8 @@ struct lb_backend {
     void (*close)(void *dev);
     void (*info)(void *dev, struct lb_device_info *out);
 
-    /* Optional, all or none: memory of the backend's own. `bytes` is filled in by the host. 0 or -1. */
+    /* Optional, all or none: memory of the backend's own. `bytes` is filled in by the host. buf_create leaves all of it zero (momentum begins there)
+     * and sets ptr to something that is not NULL: a buffer without it counts as not created and is not destroyed. 0 or -1. */
     int (*buf_create)(void *dev, struct lb_buf *b);
     void (*buf_destroy)(void *dev, struct lb_buf *b);
     int (*buf_write)(void *dev, struct lb_buf *b, size_t offset, const void *data, size_t bytes);

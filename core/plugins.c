@@ -308,18 +308,22 @@ static int load_folders(const char *list, const char *named_by, int strict, stru
     return r || any || !strict ? r : lb_fail(err, "%s: names no folder", named_by);
 }
 
-static int load_beside_executable(struct lb_err *err)
+/* plugins/ beside the executable (a build folder), and ../lib/lowbit (an installed one, wherever it was moved to). */
+static int load_near_executable(struct lb_err *err)
 {
+    static const char *const places[] = {"plugins", "../lib/lowbit"};
     char path[4096];
-    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "plugins");
-    if (n <= 0 || (size_t)n >= sizeof path - sizeof "plugins")
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "../lib/lowbit");
+    if (n <= 0 || (size_t)n >= sizeof path - sizeof "../lib/lowbit")
         return 0;
     path[n] = 0;
     char *slash = strrchr(path, '/');
-    if (!slash)
-        return 0;
-    memcpy(slash + 1, "plugins", sizeof "plugins");
-    return load_folder(path, NULL, err);
+    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
+        strcpy(slash + 1, places[i]);
+        if (load_folder(path, NULL, err))
+            return -1;
+    }
+    return 0;
 }
 
 int lb_plugins_load(const char *dirs, struct lb_err *err)
@@ -331,7 +335,7 @@ int lb_plugins_load(const char *dirs, struct lb_err *err)
         return -1;
     if (path && load_folders(path, "LOWBIT_PLUGIN_PATH", 0, err))
         return -1;
-    if (load_beside_executable(err) || load_folder(LB_PREFIX "/lib/lowbit", NULL, err))
+    if (load_near_executable(err) || load_folder(LB_PREFIX "/lib/lowbit", NULL, err))
         return -1;
     registry.loaded = 1;
     settle_shadows();

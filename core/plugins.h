@@ -17,7 +17,8 @@ struct lb_entry {
     int shadowed; /* an earlier folder has one of this name */
 };
 
-/* Loads every .so of the folders: `dirs` (--plugins, may be NULL), LOWBIT_PLUGIN_PATH, plugins/ beside the executable, PREFIX/lib/lowbit. Refusals
+/* Loads every .so of the folders: `dirs` (--plugins, may be NULL), LOWBIT_PLUGIN_PATH, plugins/ beside the executable, its
+ * ../lib/lowbit, PREFIX/lib/lowbit. Refusals
  * are entries, logged as warnings; -1 only where memory is out or --plugins names no folder. */
 int lb_plugins_load(const char *dirs, struct lb_err *err);
 /* Loads one file, whose plugins then win over all others of their names. -1 where it is refused. */

@@ -61,7 +61,7 @@ static int init(struct lb_codec *self, const struct lb_param *params, size_t n, 
     for (size_t i = 0; i < n; i++) {
         const char *text = params[i].text;
         if (strcmp(params[i].name, "encoder") || !text || (strcmp(text, "a") && strcmp(text, "b"))) {
-            snprintf(why, why_size, "takes \"encoder\": \"a\" or \"b\", found \"%s\"", params[i].name);
+            snprintf(why, why_size, "takes \"encoder\": \"a\" or \"b\", found \"%.40s\": %s%.40s", params[i].name, text ? "" : "a number", text ? text : "");
             return -1;
         }
         s->encoder_b = text[0] == 'b';

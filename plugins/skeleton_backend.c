@@ -3,7 +3,7 @@
  * has three ops. The others are NULL: the host then reports "unsupported" and computes nothing elsewhere. Built with everything else, not installed.
  *
  * `lowbit verify skeleton_backend.so` compares each op that is there with cpu_ref. */
-#include "core/plugin.h"
+#include <plugin.h>
 #include "kernels/canon.h"
 
 #include <stdio.h>

@@ -7,7 +7,7 @@
  *   SKELETON_I24   a codec wider than a table: 24-bit integers
  *
  * A hook may be called from several threads at once: it reads its codec and nothing else, keeps nothing between calls, and never prints. */
-#include "core/plugin.h"
+#include <plugin.h>
 
 #include <math.h>
 #include <stdio.h>

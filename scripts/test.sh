@@ -64,7 +64,7 @@ build() { # compiler, folder
 
 shell_scripts() {
     command -v shellcheck >/dev/null || { echo "shellcheck is not installed" && return 77; }
-    shellcheck scripts/*.sh test/run.sh test/sh/*.sh test/oracle/*.sh .ci/run
+    shellcheck -x -P SCRIPTDIR -S warning scripts/*.sh test/run.sh test/sh/*.sh test/oracle/*.sh .ci/run
 }
 
 # The committed vectors are what their script makes, and numpy and ml_dtypes agree.

@@ -111,6 +111,7 @@ void lb_text_add(struct lb_text *t, const char *format, ...)
     va_start(args, format);
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, args);
+    t->failed |= n < 0; /* longer than an int counts */
     if (n >= 0 && !reserve(t, (size_t)n)) {
         vsnprintf(t->s + t->n, (size_t)n + 1, format, again);
         t->n += (size_t)n;

@@ -3,7 +3,7 @@
 #include "core/base/mem.h"
 #include "core/base/table.h"
 #include "core/cmd/cmd.h"
-#include "core/format/coder.h"
+#include "core/format/format.h"
 #include "core/format/safetensors.h"
 #include "core/plugins.h"
 
@@ -297,6 +297,44 @@ static void print_head(const struct options *o, const struct lb_safetensors st[2
     printf("metadata   %s\n\n", same ? "equal" : "different");
 }
 
+/* What a tensor means: itself, or where it is in a format of lowbit's its values as F32 (kept in `own`), scale and all. */
+static int meaning(const struct lb_safetensors *st, const struct lb_named *item, struct lb_tensor *own, const struct lb_tensor **out, struct lb_err *err)
+{
+    unsigned ndim;
+    size_t shape[LB_MAX_DIMS];
+    const char *format;
+    *out = &item->t;
+    if (lb_format_text(st, item->name, &format, err))
+        return -1;
+    if (!format)
+        return 0;
+    *out = own;
+    return lb_format_shape(st, item->name, &ndim, shape, err) || lb_tensor_init(own, LB_F32, ndim, shape, err) ||
+                   lb_format_decode(st, item->name, (float *)(void *)own->data, own->elems, err)
+               ? -1
+               : 0;
+}
+
+/* The line of a tensor that both files have, by what it means in each; the dtypes and `equal` are those of the codes. */
+static int make_pair(struct work *w, const struct lb_safetensors st[2], const struct lb_named *item[2], int csv, struct line *l, struct lb_err *err)
+{
+    struct lb_tensor own[2] = {{0}, {0}};
+    const struct lb_tensor *t[2];
+    const int r = meaning(&st[0], item[0], &own[0], &t[0], err) || meaning(&st[1], item[1], &own[1], &t[1], err) ? -1 : 0;
+    if (!r) {
+        make_line(w, t[0], t[1], csv, l);
+        for (int i = 0; i < 2; i++)
+            if (t[i] == &own[i])
+                snprintf(l->dtype[i], sizeof l->dtype[i], "%.10s+", lb_dtypes[item[i]->t.dtype].name);
+        const struct lb_tensor *a = &item[0]->t, *b = &item[1]->t;
+        l->equal = a->dtype == b->dtype && a->bytes == b->bytes && (!a->bytes || !memcmp(a->data, b->data, a->bytes)) &&
+                   !strcmp(l->shape[0], l->shape[1]);
+    }
+    lb_tensor_finish(&own[0]);
+    lb_tensor_finish(&own[1]);
+    return r;
+}
+
 /* One row for every tensor: those of A in the order of its data, then those that are in B alone. *equal: whether all are. */
 static int add_rows(const struct options *o, const struct lb_safetensors st[2], const char sha[2][65], struct lb_table *table, int *equal,
                     struct lb_err *err)
@@ -311,7 +349,15 @@ static int add_rows(const struct options *o, const struct lb_safetensors st[2], 
             struct line l;
             if (which && other)
                 continue;
-            make_line(w, which ? NULL : &item->t, which ? &item->t : other, o->csv, &l);
+            if (other) {
+                const struct lb_named there = {item->name, *other}, *pair[2] = {item, &there};
+                if (make_pair(w, st, pair, o->csv, &l, err)) {
+                    r = -1;
+                    break;
+                }
+            } else {
+                make_line(w, which ? NULL : &item->t, which ? &item->t : NULL, o->csv, &l);
+            }
             *equal &= l.equal;
             r = o->csv ? add_csv(table, item->name, &l, sha, err) : add_text(table, item->name, &l, err);
         }
@@ -360,8 +406,8 @@ static int run(int argc, char **argv)
         "A B",
         "Compares two safetensors files tensor by tensor: elements that differ, largest and mean absolute difference of their values, and "
         "the "
-        "largest distance of two codes in the order of their values (max_ulp, NaN apart). Values are those of the codes; a scale that is "
-        "stored beside a tensor is not applied. A dtype without a codec is compared by its bytes alone.\vExit status: 0 all tensors of "
+        "largest distance of two codes in the order of their values (max_ulp, NaN apart). A tensor in a format of lowbit's (its dtype is "
+        "marked with +) is decoded first, scale and all. A dtype without a codec is compared by its bytes alone.\vExit status: 0 all tensors of "
         "both "
         "files are equal, byte for byte; 1 they differ; 2 bad usage or input. Metadata are compared, but do not count.",
         NULL,

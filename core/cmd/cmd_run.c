@@ -5,9 +5,11 @@
 #include "core/cmd/experiment.h"
 #include "core/run/run.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { KEY_OUT = 0x2000, KEY_JOBS };
 
@@ -32,6 +34,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
     default: return ARGP_ERR_UNKNOWN;
     }
+}
+
+/* Children die of the same signal; the journal is whole at any moment. */
+static void interrupted(int number)
+{
+    static const char text[] = "\ninterrupted; the same command goes on where this run stopped\n";
+    if (write(2, text, sizeof text - 1) < 0)
+        _exit(128 + number);
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 static int run(int argc, char **argv)
@@ -62,6 +74,7 @@ static int run(int argc, char **argv)
         return lb_experiment_close(&a.x, e, p, &err);
     }
     lb_log(LB_LOG_INFO, "%s: %zu trials, %zu trainings; data: %s", e->name, p->n_trials, p->n_trainings, p->data.described);
+    signal(SIGINT, interrupted);
     struct lb_report counts;
     const struct lb_run_options o = {folder, (size_t)a.jobs};
     if (lb_run(p, &o, &counts, &err))

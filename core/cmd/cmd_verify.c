@@ -7,13 +7,14 @@
 #include "core/format/laws.h"
 #include "core/nn/ops_verify.h"
 #include "core/plugins.h"
+#include "core/run/child.h"
 #include "core/run/rehash.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_PARAMS = 16 };
+enum { MAX_PARAMS = 16, VERIFY_SECONDS = 1200 };
 
 struct options {
     const char *path;
@@ -81,6 +82,34 @@ static int verify_codec(const struct lb_entry *e, const struct options *o, struc
     return r;
 }
 
+/* One plugin, in a process of its own: what crashes or hangs there is a finding. */
+struct task {
+    const struct lb_entry *entry;
+    const struct options *options;
+};
+
+static int verify_in_child(void *arg, json_t *reply, struct lb_err *err)
+{
+    const struct task *t = arg;
+    (void)reply;
+    return t->entry->plugin->kind == LB_CODEC ? verify_codec(t->entry, t->options, err)
+                                              : verify_backend((const struct lb_backend *)t->entry->plugin, stdout, err);
+}
+
+static int verify_one(const struct lb_entry *e, const struct options *o)
+{
+    struct task t = {e, o};
+    struct lb_outcome out;
+    lb_child_run(verify_in_child, &t, VERIFY_SECONDS, &out);
+    json_decref(out.reply);
+    if (out.status == LB_OK)
+        return 0;
+    if (out.status == LB_CRASHED || out.status == LB_TIMEOUT || out.status == LB_OOM)
+        printf("FAILED  %s: %s: %s\n", e->name, lb_status_name(out.status), out.why);
+    lb_log(LB_LOG_ERROR, "%s: %s", o->path, out.why);
+    return 1;
+}
+
 /* Goes on after a failure, so that one run shows them all. The exit status. */
 static int verify_plugins(const struct options *o)
 {
@@ -90,16 +119,12 @@ static int verify_plugins(const struct options *o)
         return lb_cmd_fail(&err);
     for (size_t i = 0; i < lb_plugins_count(); i++) {
         const struct lb_entry *e = lb_plugins_at(i);
-        struct lb_err why = {0};
         if (!e->plugin || e->shadowed || strcmp(e->file, o->path) != 0)
             continue;
         /* A backend is compared with another, which lies in the folders. */
         if (e->plugin->kind == LB_BACKEND && !loaded++ && lb_cmd_plugins())
             return 2;
-        if (e->plugin->kind == LB_CODEC ? verify_codec(e, o, &why) : verify_backend((const struct lb_backend *)e->plugin, stdout, &why)) {
-            lb_log(LB_LOG_ERROR, "%s: %s", o->path, why.text);
-            failed = 1;
-        }
+        failed |= verify_one(e, o);
     }
     return failed;
 }

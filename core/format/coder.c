@@ -92,7 +92,9 @@ static int64_t midpoint(double a, double b, int up)
     const double mid = half_a + half_b;
     const double t = mid - half_a;
     const double error = (half_a - (mid - t)) + (half_b - t);
-    const int64_t key = lb_key(mid == 0 ? 0.0 : mid);
+    if (mid == 0) /* -0 and +0 go the same way */
+        return up ? lb_key(-0.0) : lb_key(0.0) + 1;
+    const int64_t key = lb_key(mid);
     if (error != 0)
         return error > 0 ? key + 1 : key;
     return up ? key : key + 1;
@@ -103,7 +105,7 @@ static int64_t meet(uint32_t rounding, uint32_t ties, double a, uint32_t code_a,
 {
     if (a == 0 && b == 0) /* -0 and +0 */
         return 0;
-    if (rounding == LB_TOWARD_ZERO)
+    if (rounding == LB_TOWARD_ZERO && !(a < 0 && b > 0)) /* between two signs nothing lies nearer to zero: there as to nearest */
         return b > 0 ? lb_key(b) : lb_key(a) + 1;
     return midpoint(a, b, tie_goes_up(rounding == LB_HALF_AWAY ? LB_TIES_AWAY : ties, a, code_a, b, code_b));
 }

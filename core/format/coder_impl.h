@@ -36,12 +36,4 @@ static inline int64_t lb_key(double x)
     return b < 0 ? (int64_t)(INT64_MIN - b) - 1 : b; /* -0 is -1, +0 is 0 */
 }
 
-static inline double lb_unkey(int64_t k)
-{
-    int64_t b = k < 0 ? INT64_MIN - (k + 1) : k;
-    double x;
-    memcpy(&x, &b, sizeof x);
-    return x;
-}
-
 #endif

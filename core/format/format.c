@@ -192,6 +192,7 @@ int lb_format_encode(const struct lb_format *f, const char *name, const float *x
         return lb_fail_in(err, "tensor %s", name);
     struct lb_tensor codes = {0};
     const struct lb_encode how = way(f->config, seed, stream);
+    const double start = lb_seconds();
     const float s = has_scale(f->config) ? tensor_scale(f, x, n) : 1.0f;
     float *in = lb_alloc(n, sizeof *in, err), *q = lb_alloc(n, sizeof *q, err);
     int r = in && q ? lb_format_tensor(f, ndim, shape, &codes, err) : -1;
@@ -199,6 +200,7 @@ int lb_format_encode(const struct lb_format *f, const char *name, const float *x
         for (size_t i = 0; i < n; i++)
             in[i] = scaled(f->config, s, x[i]);
         lb_encode_f32(f->coder, &how, in, n, codes.data);
+        stats->seconds += lb_seconds() - start;
         lb_decode_f32(f->coder, codes.data, n, q);
         count(f, x, in, q, s, n, stats);
         stats->bytes += codes.bytes + (has_scale(f->config) ? sizeof s : 0);

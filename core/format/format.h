@@ -31,6 +31,7 @@ struct lb_format_stats {
     size_t clipped;              /* scaled weights beyond the codec's range (lb_coder_beyond) */
     double signal, noise;        /* sums of w^2 and (w - w')^2, in binary64 */
     size_t bytes;                /* codes and scales */
+    double seconds;              /* scaling and encoding, without the counting */
 };
 
 /* Encodes x (elems of shape) into `out` under `name`. seed and stream: of stochastic rounding. */

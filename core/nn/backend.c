@@ -23,6 +23,7 @@ static struct open_backend *self(const struct lb_host *h)
 static void host_log(const struct lb_host *h, int level, const char *text)
 {
     struct open_backend *o = self(h);
+    level = level < LB_LOG_ERROR ? LB_LOG_ERROR : level; /* a plugin's number, not yet an index */
     if (level == LB_LOG_ERROR)
         snprintf(o->d.log, sizeof o->d.log, "%s", text);
     lb_log(level == LB_LOG_ERROR ? LB_LOG_DEBUG : level, "%s: %s", o->d.ops->base.name, text);

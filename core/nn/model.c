@@ -11,6 +11,7 @@ enum { STREAM_PARAMS = 0x10000 }; /* + index of the parameter tensor */
 
 struct shape {
     size_t c, h, w;
+    int flat; /* a row of values that no image is made of, though 1 x 1 pixels of c channels look the same */
 };
 
 static size_t elems(struct shape s)
@@ -46,7 +47,7 @@ static int add_param(struct lb_model *m, size_t layer, int is_bias, unsigned ndi
 static int add_dense(struct lb_model *m, size_t index, const struct lb_layer_config *c, struct lb_layer *l, struct shape *at, struct lb_err *err)
 {
     const size_t out = (size_t)c->units, in = elems(*at), shape[2] = {out, in};
-    *at = (struct shape){out, 1, 1};
+    *at = (struct shape){out, 1, 1, 1};
     l->weight = add_param(m, index, 0, 2, shape, in, out, &c->init, err);
     l->bias = l->weight < 0 ? -1 : add_param(m, index, 1, 1, shape, in, out, &c->bias_init, err);
     return l->bias < 0 ? -1 : 0;
@@ -57,14 +58,14 @@ static int add_conv(struct lb_model *m, size_t index, const struct lb_layer_conf
     struct lb_conv *s = &l->conv;
     *s = (struct lb_conv){.c = at->c, .h = at->h, .w = at->w, .o = (size_t)c->filters, .kh = (size_t)c->kernel[0], .kw = (size_t)c->kernel[1],
                           .stride = (size_t)c->stride, .pad = (size_t)c->padding};
-    if (s->h == 1 && s->w == 1 && s->c > 1)
+    if (at->flat)
         return lb_fail(err, "model.layers[%zu]: conv2d needs an image, found %zu values; put a reshape layer before it", index, s->c);
     if (s->kh > s->h + 2 * s->pad || s->kw > s->w + 2 * s->pad)
         return lb_fail(err, "model.layers[%zu].kernel: %zux%zu is larger than the padded image %zux%zu", index, s->kh, s->kw, s->h + 2 * s->pad,
                        s->w + 2 * s->pad);
     s->oh = (s->h + 2 * s->pad - s->kh) / s->stride + 1;
     s->ow = (s->w + 2 * s->pad - s->kw) / s->stride + 1;
-    *at = (struct shape){s->o, s->oh, s->ow};
+    *at = (struct shape){s->o, s->oh, s->ow, 0};
     const size_t shape[4] = {s->o, s->c, s->kh, s->kw}, taps = s->kh * s->kw;
     l->weight = add_param(m, index, 0, 4, shape, s->c * taps, s->o * taps, &c->init, err);
     l->bias = l->weight < 0 ? -1 : add_param(m, index, 1, 1, shape, s->c * taps, s->o * taps, &c->bias_init, err);
@@ -78,11 +79,11 @@ static int add_layer(struct lb_model *m, size_t index, const struct lb_layer_con
     if (c->activation == LB_ACT_SOFTMAX && !last)
         return lb_fail(err, "model.layers[%zu].activation: softmax can only be the last", index);
     if (c->type == LB_FLATTEN) {
-        *at = (struct shape){elems(*at), 1, 1};
+        *at = (struct shape){elems(*at), 1, 1, 1};
         return 0;
     }
     if (c->type == LB_RESHAPE) {
-        const struct shape to = {(size_t)c->shape[0], (size_t)c->shape[1], (size_t)c->shape[2]};
+        const struct shape to = {(size_t)c->shape[0], (size_t)c->shape[1], (size_t)c->shape[2], 0};
         if (elems(to) != elems(*at))
             return lb_fail(err, "model.layers[%zu].shape: %zux%zux%zu are %zu values, expected %zu", index, to.c, to.h, to.w, elems(to), elems(*at));
         *at = to;
@@ -114,6 +115,22 @@ static int check_ablate(const struct lb_model *m, struct lb_err *err)
     return 0;
 }
 
+/* A name that is none of ours would be passed over, and the tensor that it was meant for be read under another. */
+static int check_names(const struct lb_model *m, struct lb_err *err)
+{
+    const char *ours;
+    json_t *theirs;
+    json_object_foreach(m->config->names, ours, theirs)
+    {
+        size_t p = 0;
+        while (p < m->n_params && strcmp(m->params[p].name, ours) != 0)
+            p++;
+        if (p == m->n_params)
+            return lb_fail(err, "model.weight_names: no tensor of the model is named \"%.100s\"", ours);
+    }
+    return 0;
+}
+
 int lb_model_create(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes, struct lb_model **out,
                     struct lb_err *err)
 {
@@ -128,7 +145,7 @@ int lb_model_create(const struct lb_model_config *config, size_t channels, size_
     m->classes = classes;
     m->layers = lb_alloc(2 * config->n_layers, sizeof *m->layers, err);
     m->params = lb_alloc(2 * config->n_layers, sizeof *m->params, err);
-    struct shape at = {channels, height, width};
+    struct shape at = {channels, height, width, 0};
     int r = m->layers && m->params ? 0 : -1;
     for (size_t i = 0; !r && i < config->n_layers; i++)
         r = add_layer(m, i, &config->layers[i], &at, err);
@@ -137,7 +154,7 @@ int lb_model_create(const struct lb_model_config *config, size_t channels, size_
     if (!r && elems(at) != classes)
         r = lb_fail(err, "model.layers[%zu]: gives %zu outputs, but the data has %zu classes", config->n_layers - 1, elems(at), classes);
     if (!r)
-        r = check_ablate(m, err);
+        r = check_ablate(m, err) || check_names(m, err) ? -1 : 0;
     if (r) {
         lb_model_destroy(m);
         return -1;

@@ -179,6 +179,13 @@ static int loss_backward(struct lb_net *n, const struct lb_step_args *a, size_t 
     return LB_RUN(n->d, mse, &op, err);
 }
 
+static void swap_gradients(struct lb_net *n)
+{
+    const struct lb_buf swap = n->grad[0];
+    n->grad[0] = n->grad[1];
+    n->grad[1] = swap;
+}
+
 /* grad[0] is the gradient at the layer's output; afterwards, where `need_dx`, that at its input. */
 static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx, struct lb_err *err)
 {
@@ -194,11 +201,8 @@ static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx,
             return -1;
     }
     if (l->type == LB_ACTIVATION) {
-        if (l->act == LB_ACT_SOFTMAX) {
-            const struct lb_buf swap = n->grad[0];
-            n->grad[0] = n->grad[1];
-            n->grad[1] = swap;
-        }
+        if (l->act == LB_ACT_SOFTMAX)
+            swap_gradients(n);
         return 0;
     }
     const size_t positions = l->type == LB_CONV2D ? l->conv.oh * l->conv.ow : 1;
@@ -219,9 +223,7 @@ static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx,
         if (need_dx && LB_RUN(n->d, conv2d_dx, &op, err))
             return -1;
     }
-    const struct lb_buf swap = n->grad[0];
-    n->grad[0] = n->grad[1];
-    n->grad[1] = swap;
+    swap_gradients(n);
     return 0;
 }
 

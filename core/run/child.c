@@ -75,6 +75,7 @@ int lb_child_start(struct lb_child *c, lb_work *work, void *arg, double timeout_
         return lb_fail(err, "fork: %s", strerror(errno));
     }
     if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);

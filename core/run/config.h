@@ -165,8 +165,4 @@ char *lb_config_formats_path(const char *config_path);
 void lb_config_print_help(FILE *out);  /* every option: name, type, range, default, help */
 int lb_config_print_schema(FILE *out); /* JSON Schema 2020-12, made from the same tables */
 
-/* Names of the enums above as configs spell them. */
-const char *lb_activation_name(int a);
-const char *lb_init_name(int rule);
-
 #endif

@@ -51,18 +51,22 @@ static char *above_config(const char *config_path)
     return found;
 }
 
-static char *beside_program(void)
+/* In the source tree the executable lies in build/, installed in bin/. */
+static char *near_program(void)
 {
     char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path);
-    return n > 0 && (size_t)n < sizeof path ? existing(path, folder(path, (size_t)n), "../configs/formats.json") : NULL;
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    if (n <= 0 || (size_t)n >= sizeof path)
+        return NULL;
+    char *found = existing(path, folder(path, (size_t)n), "../configs/formats.json");
+    return found ? found : existing(path, folder(path, (size_t)n), "../share/lowbit/formats.json");
 }
 
 char *lb_config_formats_path(const char *config_path)
 {
     char *found = above_config(config_path);
     if (!found)
-        found = beside_program();
+        found = near_program();
     return found ? found : existing(LB_PREFIX "/share/lowbit", sizeof LB_PREFIX "/share/lowbit" - 1, "formats.json");
 }
 
@@ -183,10 +187,26 @@ static char *default_name(const struct lb_format_config *f, struct lb_err *err)
     return lb_text_end(&t, err) ? NULL : t.s;
 }
 
+/* A format of formats.json by its name: as it is spelled, else in any case ("int8" is INT8 and not the codec's alias, which has no scale). */
+static const json_t *find_named(const struct lb_formats_file *known, const char *name)
+{
+    const json_t *exact = json_object_get(known->by_name, name);
+    const char *key;
+    json_t *value;
+    if (exact)
+        return exact;
+    json_object_foreach(known->by_name, key, value)
+    {
+        if (!strcasecmp(key, name))
+            return value;
+    }
+    return NULL;
+}
+
 int lb_format_resolve(const json_t *value, const struct lb_formats_file *known, struct lb_format_config *out, struct lb_err *err)
 {
     *out = (struct lb_format_config){0};
-    const json_t *named = json_is_string(value) ? json_object_get(known->by_name, json_string_value(value)) : NULL;
+    const json_t *named = json_is_string(value) ? find_named(known, json_string_value(value)) : NULL;
     const json_t *v = named ? named : value;
     if (lb_options_fill(&lb_format_table, v, out, err) || fill_params(out, json_object_get(v, "codec"), err))
         goto fail;

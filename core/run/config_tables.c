@@ -275,13 +275,3 @@ const struct lb_table lb_experiment_table = {.name = "experiment", .help = "mode
                                              .options = experiment_options, .rules = experiment_rules};
 
 /* clang-format on */
-
-const char *lb_activation_name(int a)
-{
-    return activations[a];
-}
-
-const char *lb_init_name(int rule)
-{
-    return init_rules[rule];
-}

@@ -59,7 +59,9 @@ static double half_interval(const double *v, size_t n, double mean)
     double sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += (v[i] - mean) * (v[i] - mean);
-    const double factor = n - 1 < sizeof t / sizeof *t ? t[n - 1] : 1.960;
+    const double df = (double)(n - 1);
+    /* Beyond the table Cornish and Fisher's expansion about the normal quantile, right to all the digits that the table has. */
+    const double factor = n - 1 < sizeof t / sizeof *t ? t[n - 1] : 1.959964 + 2.372271 / df + 2.822501 / (df * df);
     return factor * sqrt(sum / (double)(n - 1)) / sqrt((double)n);
 }
 
@@ -110,6 +112,13 @@ static void put_mean(struct page *p, const struct group *g, const char *column, 
         lb_text_add(&p->out, " %s |", !n ? "" : v != v ? "nan" : v > 0 ? "inf" : "-inf");
 }
 
+/* A name as it may stand in a cell: a bar would end it. */
+static void put_name(struct page *p, const char *name)
+{
+    for (; *name; name++)
+        lb_text_add(&p->out, *name == '|' ? "\\%c" : "%c", *name);
+}
+
 static int all_ok(const struct group *g)
 {
     size_t i;
@@ -145,12 +154,8 @@ static int has_published(const struct page *p)
 static void put_size(struct page *p, const struct group *g)
 {
     double bytes, half;
-    if (!mean_of(g, "file_bytes", &bytes, &half))
-        lb_text_add(&p->out, " |");
-    else if (bytes >= 1048576)
-        lb_text_add(&p->out, " %.2f MiB |", bytes / 1048576);
-    else
-        lb_text_add(&p->out, " %.2f KiB |", bytes / 1024);
+    if (mean_of(g, "file_bytes", &bytes, &half))
+        lb_text_add(&p->out, bytes >= 1048576 ? " %.2f MiB" : " %.2f KiB", bytes / (bytes >= 1048576 ? 1048576 : 1024));
 }
 
 static void put_cell(struct page *p, const struct group *g, const char *column)
@@ -166,7 +171,9 @@ static void put_cell(struct page *p, const struct group *g, const char *column)
 
 static void put_row(struct page *p, const struct group *g)
 {
-    lb_text_add(&p->out, "| %s | %s |", text_of(g->first, "format"), text_of(g->first, "scale"));
+    lb_text_add(&p->out, "| ");
+    put_name(p, text_of(g->first, "format"));
+    lb_text_add(&p->out, " | %s |", text_of(g->first, "scale"));
     put_mean(p, g, "quality", 2);
     put_mean(p, g, "avg_dev", 4);
     put_mean(p, g, "top1", 2);
@@ -175,6 +182,7 @@ static void put_row(struct page *p, const struct group *g)
     put_mean(p, g, "sqnr_db", 1);
     put_mean(p, g, "bits_per_weight", 2);
     put_size(p, g);
+    lb_text_add(&p->out, " |");
     if (has_published(p)) {
         put_cell(p, g, "published_quality");
         put_cell(p, g, "published_avg_dev");
@@ -240,8 +248,6 @@ static void put_pick(struct page *p, const char *what, const struct group *g)
         return;
     lb_text_add(&p->out, "- %s: **%s** (quality %.2f %%, top-1 %.2f %%,", what, text_of(g->first, "format"), mean(g, "quality"), mean(g, "top1"));
     put_size(p, g);
-    p->out.n -= 2; /* without the cell's " |" */
-    p->out.s[p->out.n] = 0;
     lb_text_add(&p->out, ")\n");
 }
 
@@ -258,6 +264,12 @@ static void put_picks(struct page *p, size_t from, size_t to)
 }
 
 /* ---- Findings: a cause is named only where the counts show it ---- */
+
+static int finished(const struct group *g)
+{
+    double weights, half;
+    return mean_of(g, "weights", &weights, &half) > 0;
+}
 
 static void put_finding(struct page *p, const struct group *g)
 {
@@ -278,27 +290,28 @@ static void put_finding(struct page *p, const struct group *g)
         lb_text_add(&p->out, "%s", mean(g, "sqnr_db") == (double)INFINITY ? "nothing is lost" : "rounding only");
 }
 
-/* Whether the F32 network had learned anything is said before anything is made of its table. */
-static void put_learned(struct page *p, const struct group *g)
+/* Whether the F32 network had learned anything is said before anything is made of its table: quality compares with its outputs. */
+static void put_learned(struct page *p, size_t from, size_t to)
 {
+    size_t g = from;
+    while (g < to && !finished(&p->groups[g]))
+        g++;
     const json_int_t classes = json_integer_value(json_object_get(p->experiment, "classes"));
-    const double chance = classes > 0 ? 100 / (double)classes : 0, learned = mean(g, "top1_f32");
-    lb_text_add(&p->out, "Claimed, reproduced, and what the counts show. ");
+    const double chance = classes > 0 ? 100 / (double)classes : 0, learned = g < to ? mean(&p->groups[g], "top1_f32") : 100;
     if (learned <= 2 * chance)
-        lb_text_add(&p->out, "The F32 network itself is right on %.2f %% of the labels, where chance is %.0f %%: it had learned little or nothing, so quality, "
-                             "which compares with its outputs, says nothing about accuracy here.\n\n", learned, chance);
-    else
-        lb_text_add(&p->out, "The F32 network is right on %.2f %% of the labels (chance is %.0f %%).\n\n", learned, chance);
+        lb_text_add(&p->out, "**The F32 network itself is right on %.2f %% of the labels, where chance is %.0f %%: it had learned little or nothing, so quality, "
+                             "which compares with its outputs, says nothing about accuracy here.**\n\n", learned, chance);
 }
 
 static void put_findings(struct page *p, size_t from, size_t to)
 {
-    put_learned(p, &p->groups[from]);
-    lb_text_add(&p->out, "| format | claimed quality %% | ours %% | top-1 %% | NaN codes | Inf codes | became 0 | beyond range | of weights | "
+    lb_text_add(&p->out, "Claimed, reproduced, and what the counts show:\n\n| format | claimed quality %% | ours %% | top-1 %% | NaN codes | Inf codes | became 0 | beyond range | of weights | "
                          "what the counts show |\n|---|---|---|---|---|---|---|---|---|---|\n");
     for (size_t i = from; i < to; i++) {
         const struct group *g = &p->groups[i];
-        lb_text_add(&p->out, "| %s |", text_of(g->first, "format"));
+        lb_text_add(&p->out, "| ");
+        put_name(p, text_of(g->first, "format"));
+        lb_text_add(&p->out, " |");
         put_cell(p, g, "published_quality");
         put_mean(p, g, "quality", 2);
         put_mean(p, g, "top1", 2);
@@ -308,7 +321,8 @@ static void put_findings(struct page *p, size_t from, size_t to)
         put_mean(p, g, "clipped", 0);
         put_mean(p, g, "weights", 0);
         lb_text_add(&p->out, " ");
-        put_finding(p, g);
+        if (finished(g))
+            put_finding(p, g);
         lb_text_add(&p->out, " |\n");
     }
     lb_text_add(&p->out, "\n");
@@ -328,6 +342,7 @@ static void put_page(struct page *p)
             lb_text_add(&p->out, "## %s%s%s\n\n", models ? text_of(first, "model") : "", models && backends ? ", " : "",
                         backends ? text_of(first, "backend") : "");
         put_table(p, from, to);
+        put_learned(p, from, to);
         put_picks(p, from, to);
         if (json_is_true(json_object_get(p->experiment, "explain")))
             put_findings(p, from, to);

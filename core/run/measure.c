@@ -98,11 +98,12 @@ static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *peak, stru
     return bad ? lb_fail(err, "the process that measures memory failed (status %d)", pid < 0 ? -1 : WEXITSTATUS(status)) : 0;
 }
 
-int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, const char *file, size_t *tensor_bytes, size_t *rss, struct lb_err *err)
+int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t batch, const char *file, size_t *tensor_bytes, size_t *rss,
+                     struct lb_err *err)
 {
     const struct lb_dataset *d = &p->data;
     char input[128], model[32], cpumask[32], threads[32];
-    snprintf(input, sizeof input, "%zu,%zu,%zu,%zu,%zu", d->channels, d->height, d->width, d->classes, (size_t)p->e->infer_batch);
+    snprintf(input, sizeof input, "%zu,%zu,%zu,%zu,%zu", d->channels, d->height, d->width, d->classes, batch);
     snprintf(model, sizeof model, "%zu", t->model);
     snprintf(cpumask, sizeof cpumask, "%u", p->options.cpumask & 0x7fffffff);
     snprintf(threads, sizeof threads, "%u", p->options.threads);

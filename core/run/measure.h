@@ -16,7 +16,8 @@ struct lb_measure {
 /* In the fresh process: maps the file, infers one batch of zeros. reply: tensor_bytes (most that was allocated at once), peak_rss_bytes. */
 int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err);
 
-/* From a trial: starts two fresh processes, with and without the model. rss: the difference of their peaks. */
-int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, const char *file, size_t *tensor_bytes, size_t *rss, struct lb_err *err);
+/* From a trial: starts two fresh processes, with and without the model; `batch`: samples of the one inference. rss: the difference of their peaks. */
+int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t batch, const char *file, size_t *tensor_bytes, size_t *rss,
+                     struct lb_err *err);
 
 #endif

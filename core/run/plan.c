@@ -2,6 +2,7 @@
 #include "core/run/plan.h"
 #include "core/base/io.h"
 #include "core/base/json.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/format/format.h"
 #include "core/nn/model.h"
@@ -77,6 +78,9 @@ static int find(const struct lb_plan *p, uint32_t kind, const char *name, const 
     struct lb_err unknown = {0};
     const struct lb_entry *refused = lb_plugins_refused(name);
     *entry = lb_plugins_find(kind, name, &unknown);
+    for (size_t i = 0; *entry && i < lb_plugins_count(); i++) /* a plugin that stands before another of its name is no secret */
+        if (lb_plugins_at(i)->shadowed && lb_plugins_at(i)->plugin->kind == kind && !strcmp(lb_plugins_at(i)->name, (*entry)->name))
+            lb_log(LB_LOG_WARN, "%s %s is %s, not %s", kind == LB_CODEC ? "codec" : "backend", (*entry)->name, (*entry)->file, lb_plugins_at(i)->file);
     *status = *entry ? LB_OK : refused && refused->missing ? LB_SKIPPED : LB_FAILED;
     if (!*entry && !refused)
         return lb_fail(err, "%s: %s", p->e->path, unknown.text);
@@ -171,7 +175,7 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
     json_t *o = json_pack("{ss,ss,ss,ss,sO,ss,ss,sI,so,sb}", "kind", "trial", "arithmetic", LB_ARITHMETIC, "training",
                           p->trainings[t->training].hash, "data", p->data.sha256, "format", p->formats[t->format].config->json, "codec",
                           p->formats[t->format].sha256, "mode", p->e->modes[t->mode], "seed", (json_int_t)p->e->seeds[t->seed],
-                          "backend", backend_identity(b), "reference", p->with_reference && strcmp(b->name, "cpu_ref") != 0);
+                          "backend", backend_identity(b), "reference", p->with_reference && !b->is_reference);
     if (!b->exact && json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch))) {
         json_decref(o);
         o = NULL;
@@ -208,8 +212,13 @@ static long backend_index(struct lb_plan *p, const char *name, struct lb_err *er
     for (size_t i = 0; i < p->n_backends; i++)
         if (!strcmp(p->backends[i].name, name))
             return (long)i;
-    p->backends[p->n_backends].name = name;
-    return learn_backend(p, &p->backends[p->n_backends], err) ? -1 : (long)p->n_backends++;
+    struct lb_backend_fact *b = &p->backends[p->n_backends];
+    b->name = name;
+    if (learn_backend(p, b, err))
+        return -1;
+    b->name = b->entry ? b->entry->name : name; /* as the plugin spells it: that is what is hashed */
+    b->is_reference = !strcmp(b->name, "cpu_ref");
+    return (long)p->n_backends++;
 }
 
 static int learn(struct lb_plan *p, struct lb_err *err)
@@ -220,9 +229,10 @@ static int learn(struct lb_plan *p, struct lb_err *err)
     if (!p->backends || !p->formats)
         return -1;
     for (size_t i = 0; i < e->n_backends; i++) {
-        if (backend_index(p, e->backends[i], err) < 0)
+        const long b = backend_index(p, e->backends[i], err);
+        if (b < 0)
             return -1;
-        p->with_reference |= !strcmp(e->backends[i], "cpu_ref");
+        p->with_reference |= p->backends[b].is_reference;
     }
     for (size_t i = 0; i < e->n_formats; i++) {
         p->formats[i].config = &e->formats[i];
@@ -295,7 +305,12 @@ static int check_models(const struct lb_plan *p, struct lb_err *err)
                            (long long)c->input[1], (long long)c->input[2], d->channels, d->height, d->width);
         if (lb_model_create(c, d->channels, d->height, d->width, d->classes, &m, err))
             return lb_fail_in(err, "%s: model \"%s\"", p->e->path, c->name);
+        const int r = c->weights ? lb_model_load(m, c->weights, c->names, err) : 0;
         lb_model_destroy(m);
+        if (r)
+            return lb_fail_in(err, "%s: model \"%s\"", p->e->path, c->name);
+        if (c->weights && p->e->n_seeds > 1)
+            lb_log(LB_LOG_WARN, "model %s: its weights come from a file, so the seeds all give the same rows", c->name);
     }
     return 0;
 }

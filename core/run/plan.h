@@ -15,7 +15,7 @@ struct lb_backend_fact {
     const struct lb_entry *entry; /* NULL: there is none of that name, or its file was refused */
     enum lb_status status;        /* LB_OK, or what its trials become */
     char why[1024];
-    int exact;
+    int exact, is_reference;
     char isa[64], device[128]; /* part of the hash of what is not exact */
     unsigned threads;
 };

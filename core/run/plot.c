@@ -8,8 +8,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { GNUPLOT_SECONDS = 30 };
 
 /* Text that is safe between double quotes in gnuplot. */
 static void put_quoted(struct lb_text *t, const char *s)
@@ -73,11 +76,13 @@ static int run_gnuplot(const char *script, size_t n)
     fflush(NULL);
     const pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        alarm(GNUPLOT_SECONDS);
         const int null = open("/dev/null", O_WRONLY);
         dup2(ends[0], 0);
         dup2(null, 1);
         dup2(null, 2);
-        execlp("gnuplot", "gnuplot", "-", (char *)NULL);
+        execlp("gnuplot", "gnuplot", "-d", "-", (char *)NULL);
         _exit(127);
     }
     close(ends[0]);
@@ -97,10 +102,10 @@ static int run_gnuplot(const char *script, size_t n)
 
 int lb_plot_write(const char *folder, const json_t *experiment, const json_t *trials, struct lb_err *err)
 {
-    char path[4200], temp[4216];
+    char path[4200], temp[4240];
     struct lb_text t = {0};
     snprintf(path, sizeof path, "%s/plot.svg", folder);
-    snprintf(temp, sizeof temp, "%s.tmp", path);
+    snprintf(temp, sizeof temp, "%s.%ld.tmp", path, (long)getpid());
     const size_t points = make_script(&t, temp, experiment, trials);
     if (lb_text_end(&t, err))
         return -1;

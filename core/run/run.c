@@ -21,6 +21,7 @@ struct run {
     struct lb_job *job;
     enum lb_status *trained; /* of each training */
     char (*why)[1024];
+    char *warned; /* of each training */
 };
 
 /* ---- The experiment's line ---- */
@@ -109,6 +110,18 @@ static json_t *describe(const struct lb_plan *p)
 
 /* ---- A trial's line ---- */
 
+/* Once a training: everything that is compared with a network that learned nothing means nothing. */
+static void warn_unlearned(struct run *r, const struct lb_trial *t, const json_t *reply)
+{
+    const json_t *top1 = json_object_get(json_object_get(reply, "row"), "top1_f32");
+    const double chance = 100 / (double)r->p->data.classes;
+    if (!top1 || r->warned[t->training] || json_number_value(top1) > 2 * chance)
+        return;
+    r->warned[t->training] = 1;
+    lb_log(LB_LOG_WARN, "model %s, seed %lld: the F32 network itself is right on %.2f %% of the labels, chance is %.0f %%: it learned little or nothing",
+           r->p->e->models[t->model].name, (long long)r->p->e->seeds[t->seed], json_number_value(top1), chance);
+}
+
 static int record(struct run *r, size_t index, const struct lb_outcome *o, struct lb_err *err)
 {
     const struct lb_plan *p = r->p;
@@ -122,6 +135,7 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
                              "codec_plugin_sha256", p->formats[t->format].plugin_sha256, "backend_plugin_sha256", b->entry ? b->entry->file_sha256 : "",
                              "wraps", p->formats[t->format].wraps);
     int lost = set_text(line, "status", lb_status_name(o->status));
+    warn_unlearned(r, t, o->reply);
     if (o->status == LB_OK) {
         lost |= json_object_set(line, "row", json_object_get(o->reply, "row"));
         lost |= json_object_set(line, "measured", json_object_get(o->reply, "measured"));
@@ -188,16 +202,26 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
     return result;
 }
 
-/* Whether the training needs no process: it is there, of this build, or its backend cannot train. */
+/* Whether an earlier run left the training's file, of this build and unchanged since. */
+static int trained_before(const struct run *r, const struct lb_training *t)
+{
+    const json_t *line = lb_journal_find(&r->journal, "train", "training", t->hash);
+    const char *build = json_string_value(json_object_get(line, "build")), *want = json_string_value(json_object_get(line, "weights_sha256"));
+    char *path = lb_trained_path(r->o->folder, t->hash, NULL), have[65];
+    struct lb_safetensors st = {0};
+    const int there = path && build && want && !strcmp(build, r->p->build) && lb_exists(path) && !lb_safetensors_open(path, &st, NULL) &&
+                      !lb_safetensors_sha256(&st, have, NULL) && !strcmp(have, want);
+    lb_safetensors_finish(&st);
+    lb_free(path);
+    return there;
+}
+
+/* Whether the training needs no process: it is there, no trial wants it, or its backend cannot train. */
 static int settled(struct run *r, size_t i)
 {
     const struct lb_training *t = &r->p->trainings[i];
     const struct lb_backend_fact *b = &r->p->backends[t->backend];
-    char *path = lb_trained_path(r->o->folder, t->hash, NULL);
-    const char *build = json_string_value(json_object_get(lb_journal_find(&r->journal, "train", "training", t->hash), "build"));
-    const int there = path && lb_exists(path) && build && !strcmp(build, r->p->build);
-    lb_free(path);
-    if (there || !wanted(r, i))
+    if (!wanted(r, i) || trained_before(r, t))
         set_trained(r, i, LB_OK, "");
     else if (b->status != LB_OK && !r->p->e->models[t->model].weights)
         set_trained(r, i, b->status, b->why);
@@ -311,7 +335,8 @@ static int prepare(struct run *r, struct lb_err *err)
     r->job = lb_alloc(r->o->jobs, sizeof *r->job, err);
     r->trained = lb_alloc(r->p->n_trainings + 1, sizeof *r->trained, err);
     r->why = lb_alloc(r->p->n_trainings + 1, sizeof *r->why, err);
-    if (!r->child || !r->job || !r->trained || !r->why)
+    r->warned = lb_alloc(r->p->n_trainings + 1, sizeof *r->warned, err);
+    if (!r->child || !r->job || !r->trained || !r->why || !r->warned)
         return -1;
     return lb_journal_open(r->o->folder, 1, &r->journal, err);
 }
@@ -334,5 +359,6 @@ int lb_run(const struct lb_plan *p, const struct lb_run_options *o, struct lb_re
     lb_free(r.job);
     lb_free(r.trained);
     lb_free(r.why);
+    lb_free(r.warned);
     return result;
 }

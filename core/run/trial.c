@@ -56,13 +56,27 @@ static int open_backend(const struct lb_plan *p, size_t index, struct lb_dev **d
 
 /* ---- Training ---- */
 
+static void warn_not_finite(const struct lb_model *m, const char *file)
+{
+    for (size_t i = 0; i < m->n_params; i++) {
+        size_t n = 0;
+        for (size_t j = 0; j < m->params[i].elems; j++)
+            n += isfinite(m->params[i].value[j]) ? 0 : 1;
+        if (n)
+            lb_log(LB_LOG_WARN, "%s: %s holds %zu NaN or Inf", file, m->params[i].name, n);
+    }
+}
+
 static int train(const struct lb_plan *p, const struct lb_training *t, struct lb_model *m, struct lb_train_result *result, struct lb_err *err)
 {
     const struct lb_model_config *c = &p->e->models[t->model];
     char label[160];
     struct lb_dev *d;
-    if (c->weights)
-        return lb_model_load(m, c->weights, c->names, err);
+    if (c->weights) {
+        const int r = lb_model_load(m, c->weights, c->names, err);
+        warn_not_finite(m, c->weights);
+        return r;
+    }
     if (open_backend(p, t->backend, &d, err))
         return -1;
     snprintf(label, sizeof label, "train %.60s, seed %lld, %.40s", c->name, (long long)p->e->seeds[t->seed], p->backends[t->backend].name);
@@ -113,7 +127,7 @@ struct work {
     struct lb_safetensors st;    /* the formatted weights in memory */
     char *file;
     struct outputs base, before, after, reference;
-    double encode_s, latency_s;
+    double latency_s;
     size_t file_bytes;
     int lost; /* memory for a value of the row was out */
 };
@@ -123,13 +137,20 @@ static size_t n_outputs(const struct work *w)
     return w->p->data.test.n * w->p->data.classes;
 }
 
+/* Samples at a time: `infer.batch`, where there are so many. */
+static size_t batch_of(const struct lb_plan *p)
+{
+    const size_t batch = (size_t)p->e->infer_batch;
+    return p->data.test.n < batch ? p->data.test.n : batch;
+}
+
 /* All test outputs of `m` on device `d`. */
 static int run_on(const struct work *w, const struct lb_model *m, struct lb_dev *d, struct outputs *o, struct lb_err *err)
 {
     struct lb_net *net = NULL;
     o->y = lb_alloc(n_outputs(w), sizeof *o->y, err);
     o->logits = m->logits ? lb_alloc(n_outputs(w), sizeof *o->logits, err) : NULL;
-    if (!o->y || (m->logits && !o->logits) || lb_net_create(m, d, (size_t)w->p->e->infer_batch, 0, &net, err))
+    if (!o->y || (m->logits && !o->logits) || lb_net_create(m, d, batch_of(w->p), 0, &net, err))
         return -1;
     const int r = lb_net_infer(net, w->p->data.test.x, w->p->data.test.n, o->y, o->logits, err);
     lb_net_destroy(net);
@@ -145,14 +166,12 @@ static void free_outputs(struct outputs *o)
 /* Encodes all parameters into w->st and stores them. */
 static int encode_and_store(struct work *w, struct lb_err *err)
 {
-    const double start = lb_seconds();
     for (size_t i = 0; i < w->f32->n_params; i++) {
         const struct lb_param_tensor *p = &w->f32->params[i];
         if (lb_format_encode(w->format, p->name, p->value, p->ndim, p->shape, (uint64_t)w->p->e->seeds[w->t->seed], STREAM_ROUNDING + (uint32_t)i,
                              &w->st, &w->stats, err))
             return -1;
     }
-    w->encode_s = lb_seconds() - start;
     w->file = lb_formatted_path(w->folder, w->t->hash, err);
     if (!w->file || lb_safetensors_write(&w->st, w->file, err))
         return -1;
@@ -190,7 +209,7 @@ static int run_reference(struct work *w, struct lb_err *err)
 {
     struct lb_dev *d = NULL;
     for (size_t i = 0; i < w->p->n_backends; i++)
-        if (!strcmp(w->p->backends[i].name, "cpu_ref") && open_backend(w->p, i, &d, err))
+        if (w->p->backends[i].is_reference && open_backend(w->p, i, &d, err))
             return -1;
     const int r = d ? run_on(w, w->m, d, &w->reference, err) : lb_fail(err, "cpu_ref: not there");
     lb_backend_close(d);
@@ -206,7 +225,7 @@ static int by_value(const void *a, const void *b)
 /* Median time of one full batch. */
 static int measure_latency(struct work *w, struct lb_err *err)
 {
-    const size_t n = w->p->data.test.n < (size_t)w->p->e->infer_batch ? w->p->data.test.n : (size_t)w->p->e->infer_batch;
+    const size_t n = batch_of(w->p);
     double seconds[LATENCY_RUNS] = {0};
     struct lb_net *net = NULL;
     if (lb_net_create(w->m, w->d, n, 0, &net, err))
@@ -287,10 +306,10 @@ static int fill_row(struct work *w, json_t *row, struct lb_err *err)
 static int fill_measured(struct work *w, json_t *o, struct lb_err *err)
 {
     size_t tensor_bytes, rss;
-    const size_t n = w->p->data.test.n < (size_t)w->p->e->infer_batch ? w->p->data.test.n : (size_t)w->p->e->infer_batch;
-    if (measure_latency(w, err) || lb_measure_fresh(w->p, w->t, w->file, &tensor_bytes, &rss, err))
+    const size_t n = batch_of(w->p);
+    if (measure_latency(w, err) || lb_measure_fresh(w->p, w->t, n, w->file, &tensor_bytes, &rss, err))
         return -1;
-    put(w, o, "encode_s", w->encode_s);
+    put(w, o, "encode_s", w->stats.seconds);
     put(w, o, "latency_s", w->latency_s);
     put(w, o, "samples_per_s", (double)n / w->latency_s);
     put_count(w, o, "tensor_bytes", tensor_bytes);
@@ -306,7 +325,7 @@ static int fill_measured(struct work *w, json_t *o, struct lb_err *err)
 static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err *err)
 {
     const struct lb_plan *p = w->p;
-    const int compare = p->with_reference && strcmp(p->backends[w->t->backend].name, "cpu_ref");
+    const int compare = p->with_reference && !p->backends[w->t->backend].is_reference;
     char *trained = lb_trained_path(w->folder, p->trainings[w->t->training].hash, err);
     const int r = !trained || create_model(p, w->t->model, &w->f32, err) || create_model(p, w->t->model, &w->m, err) ||
                           lb_model_load(w->f32, trained, NULL, err) || open_backend(p, w->t->backend, &w->d, err) ||

@@ -10,7 +10,7 @@ grep -q avx2 /proc/cpuinfo || { echo "skipped: no AVX2 on this machine"; exit 77
 if nm "$BUILD/lowbit" | grep -qE '__(asan|ubsan)_'; then echo "skipped: a sanitizer build is not for timing"; exit 77; fi
 for codec in F16 BF16 I8 F4; do
     command="$BUILD/lowbit bench codec --format $codec --csv"
-    for try in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         rows=$($command)
         slow=$(python3 -c 'import csv, sys
 print(sum(float(r["ratio"]) < 0.5 for r in csv.DictReader(sys.stdin)))' <<<"$rows")

@@ -195,6 +195,7 @@ else
 fi
 
 # ---- Closed streams: nothing that is written to them lands in a file ----
+# shellcheck disable=SC2034 # used by the eval below
 small=(--set data.train=20 --set data.test=8 --set train.epochs=1 --set 'formats=["F16"]')
 for close in '<&-' '2>&-' '<&- 2>&-' '<&- >&- 2>&-'; do
     rm -rf "$tmp/closed"

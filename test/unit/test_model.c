@@ -68,6 +68,16 @@ Test(model, published_network)
     drop_all();
 }
 
+/* One pixel of many channels is an image: a 1 x 1 convolution behind one that left a single position. */
+Test(model, one_pixel)
+{
+    load_plugins();
+    const struct lb_model *m = model("{\"input\": [1, 4, 4], \"layers\": [" CONV("4") ", " CONV("1") ", {\"type\": \"flatten\"}]}", 2);
+    cr_assert_eq(m->n_params, 4);
+    cr_expect(m->layers[1].conv.c == m->layers[0].out && m->layers[1].conv.oh == 1 && m->layers[1].conv.ow == 1);
+    drop_all();
+}
+
 Test(model, refusals)
 {
     static const struct {
@@ -92,6 +102,8 @@ Test(model, refusals)
         {"{\"input\": [4, 1, 1], \"layers\": [" DENSE("4") ", {\"type\": \"activation\", \"activation\": \"relu\"}, " DENSE(
              "2") "], \"ablate\": [0, 1]}",
          2, "model.ablate[1]: layer 1 has no weights"},
+        {"{\"input\": [4, 1, 1], \"layers\": [" DENSE("2") "], \"weights\": \"w.safetensors\", \"weight_names\": {\"0.weigth\": \"a\"}}", 2,
+         "model.weight_names: no tensor of the model is named \"0.weigth\""},
         {"{\"input\": [4, 1, 1], \"layers\": [" DENSE("2") "], \"ablate\": [1]}", 2, "model.ablate[0]: layer 1 has no weights"},
         {"{\"input\": [4, 1, 1], \"layers\": [{\"type\": \"flatten\"}]}", 4, "model.layers: no layer computes anything"},
         {"{\"input\": [1000000, 1000000, 1000000], \"layers\": [" DENSE("1000000") "]}", 1000000, "model.layers[0]: "},
