@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LB_ABI 1u
+#define LB_ABI    1u
 #define LB_EXPORT __attribute__((visibility("default")))
 
 enum lb_plugin_kind { LB_CODEC = 1, LB_BACKEND = 2 };
@@ -115,7 +115,12 @@ struct lb_codec {
 enum lb_log_level { LB_LOG_ERROR, LB_LOG_WARN, LB_LOG_INFO, LB_LOG_DEBUG };
 
 /* CPU features, the bits of --cpumask. */
-enum lb_cpu { LB_CPU_AVX2 = 1, /* with FMA and F16C: x86-64-v3 */ LB_CPU_AVX512 = 2, /* F, BW, DQ, VL, CD: x86-64-v4 */ LB_CPU_VNNI = 4, LB_CPU_VBMI = 8 };
+enum lb_cpu {
+    LB_CPU_AVX2 = 1,
+    /* with FMA and F16C: x86-64-v3 */ LB_CPU_AVX512 = 2,
+    /* F, BW, DQ, VL, CD: x86-64-v4 */ LB_CPU_VNNI = 4,
+    LB_CPU_VBMI = 8
+};
 
 /* What the host offers a backend. Valid from probe to close. */
 struct lb_host {
@@ -201,7 +206,8 @@ struct lb_softmax { /* softmax: y = softmax(x) by rows.  softmax_grad: dx = y (d
     size_t rows, cols;
 };
 
-struct lb_loss { /* loss (rows): each row's loss; dx: the gradient of their mean.  cross_entropy: x = logits.  mse: x = outputs, one-hot target. */
+struct
+    lb_loss { /* loss (rows): each row's loss; dx: the gradient of their mean.  cross_entropy: x = logits.  mse: x = outputs, one-hot target. */
     struct lb_ref x, labels, loss, dx;
     size_t rows, cols;
     uint32_t reduction; /* enum lb_reduction */

@@ -85,23 +85,32 @@ static double from_int(int64_t x, int is_unsigned, int precision, const struct l
     uint64_t high = m >> extra;
     const uint64_t low = m - (high << extra), half = extra ? UINT64_C(1) << (extra - 1) : 1;
     switch (how->rounding) {
-    case LB_TOWARD_ZERO: break;
-    case LB_HALF_AWAY: high += low >= half; break;
-    case LB_STOCHASTIC: high += low && away((double)low / (2.0 * (double)half), negative, how->random[i]); break;
-    default: high += low > half || (low == half && (high & 1)); break;
+    case LB_TOWARD_ZERO:
+        break;
+    case LB_HALF_AWAY:
+        high += low >= half;
+        break;
+    case LB_STOCHASTIC:
+        high += low && away((double)low / (2.0 * (double)half), negative, how->random[i]);
+        break;
+    default:
+        high += low > half || (low == half && (high & 1));
+        break;
     }
     const double v = ldexp((double)high, extra);
     return negative ? -v : v;
 }
 
-static void f32_encode_int(const struct lb_codec *c, const struct lb_encoding *how, const int64_t *x, int is_unsigned, size_t n, void *codes)
+static void f32_encode_int(const struct lb_codec *c, const struct lb_encoding *how, const int64_t *x, int is_unsigned, size_t n,
+                           void *codes)
 {
     (void)c;
     for (size_t i = 0; i < n; i++)
         put_f32(codes, i, from_int(x[i], is_unsigned, 24, how, i));
 }
 
-static void f64_encode_int(const struct lb_codec *c, const struct lb_encoding *how, const int64_t *x, int is_unsigned, size_t n, void *codes)
+static void f64_encode_int(const struct lb_codec *c, const struct lb_encoding *how, const int64_t *x, int is_unsigned, size_t n,
+                           void *codes)
 {
     (void)c;
     for (size_t i = 0; i < n; i++)
@@ -153,16 +162,34 @@ static void f32_decode_f32(const struct lb_codec *c, const void *codes, size_t n
 
 static const struct lb_codec f64 = {
     .base = {LB_ABI, LB_CODEC, sizeof f64, "F64", "IEEE 754 binary64"},
-    .tag = "F64", .aliases = "float64 double", .bits = 64, .unit_elems = 1, .unit_bytes = 8,
-    .kind = LB_FLOAT, .ties = LB_TIES_EVEN, .overflow = LB_TO_INF,
-    .encode = f64_encode, .decode = f64_decode, .encode_int = f64_encode_int,
+    .tag = "F64",
+    .aliases = "float64 double",
+    .bits = 64,
+    .unit_elems = 1,
+    .unit_bytes = 8,
+    .kind = LB_FLOAT,
+    .ties = LB_TIES_EVEN,
+    .overflow = LB_TO_INF,
+    .encode = f64_encode,
+    .decode = f64_decode,
+    .encode_int = f64_encode_int,
 };
 
 static const struct lb_codec f32 = {
     .base = {LB_ABI, LB_CODEC, sizeof f32, "F32", "IEEE 754 binary32"},
-    .tag = "F32", .aliases = "float32 float", .bits = 32, .unit_elems = 1, .unit_bytes = 4,
-    .kind = LB_FLOAT, .ties = LB_TIES_EVEN, .overflow = LB_TO_INF,
-    .encode = f32_encode, .decode = f32_decode, .encode_int = f32_encode_int, .encode_f32 = f32_encode_f32, .decode_f32 = f32_decode_f32,
+    .tag = "F32",
+    .aliases = "float32 float",
+    .bits = 32,
+    .unit_elems = 1,
+    .unit_bytes = 4,
+    .kind = LB_FLOAT,
+    .ties = LB_TIES_EVEN,
+    .overflow = LB_TO_INF,
+    .encode = f32_encode,
+    .decode = f32_decode,
+    .encode_int = f32_encode_int,
+    .encode_f32 = f32_encode_f32,
+    .decode_f32 = f32_decode_f32,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&f64.base, &f32.base, NULL};

@@ -24,9 +24,18 @@ static void decode(const struct lb_codec *c, const void *codes, size_t n, float 
 
 static const struct lb_codec fp4 = {
     .base = {LB_ABI, LB_CODEC, sizeof fp4, "F4", "OCP E2M1: 0 0.5 1 1.5 2 3 4 6 and their negatives"},
-    .tag = "F4", .aliases = "float4_e2m1fn F4_E2M1 E2M1", .bits = 4, .unit_elems = 2, .unit_bytes = 1,
-    .kind = LB_FLOAT, .ties = LB_TIES_EVEN, .overflow = LB_SATURATE, .nan_code = 0,
-    .value = value, .encode_f32 = encode, .decode_f32 = decode,
+    .tag = "F4",
+    .aliases = "float4_e2m1fn F4_E2M1 E2M1",
+    .bits = 4,
+    .unit_elems = 2,
+    .unit_bytes = 1,
+    .kind = LB_FLOAT,
+    .ties = LB_TIES_EVEN,
+    .overflow = LB_SATURATE,
+    .nan_code = 0,
+    .value = value,
+    .encode_f32 = encode,
+    .decode_f32 = decode,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&fp4.base, NULL};

@@ -59,16 +59,34 @@ static void bf16_decode(const struct lb_codec *c, const void *codes, size_t n, f
 
 static const struct lb_codec f16 = {
     .base = {LB_ABI, LB_CODEC, sizeof f16, "F16", "IEEE 754 binary16: 5 exponent bits, 10 fraction bits"},
-    .tag = "F16", .aliases = "float16 half", .bits = 16, .unit_elems = 1, .unit_bytes = 2,
-    .kind = LB_FLOAT, .ties = LB_TIES_EVEN, .overflow = LB_TO_INF, .nan_code = 0x7e00,
-    .value = f16_value, .encode_f32 = f16_encode, .decode_f32 = f16_decode,
+    .tag = "F16",
+    .aliases = "float16 half",
+    .bits = 16,
+    .unit_elems = 1,
+    .unit_bytes = 2,
+    .kind = LB_FLOAT,
+    .ties = LB_TIES_EVEN,
+    .overflow = LB_TO_INF,
+    .nan_code = 0x7e00,
+    .value = f16_value,
+    .encode_f32 = f16_encode,
+    .decode_f32 = f16_decode,
 };
 
 static const struct lb_codec bf16 = {
     .base = {LB_ABI, LB_CODEC, sizeof bf16, "BF16", "bfloat16: 8 exponent bits, 7 fraction bits"},
-    .tag = "BF16", .aliases = "bfloat16", .bits = 16, .unit_elems = 1, .unit_bytes = 2,
-    .kind = LB_FLOAT, .ties = LB_TIES_EVEN, .overflow = LB_TO_INF, .nan_code = 0x7fc0,
-    .value = bf16_value, .encode_f32 = bf16_encode, .decode_f32 = bf16_decode,
+    .tag = "BF16",
+    .aliases = "bfloat16",
+    .bits = 16,
+    .unit_elems = 1,
+    .unit_bytes = 2,
+    .kind = LB_FLOAT,
+    .ties = LB_TIES_EVEN,
+    .overflow = LB_TO_INF,
+    .nan_code = 0x7fc0,
+    .value = bf16_value,
+    .encode_f32 = bf16_encode,
+    .decode_f32 = bf16_decode,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&f16.base, &bf16.base, NULL};

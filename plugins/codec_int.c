@@ -22,10 +22,14 @@ static double to_whole(double x, const struct lb_encoding *how, size_t i)
 {
     const double down = floor(x), part = x - down;
     switch (how->rounding) {
-    case LB_TOWARD_ZERO: return trunc(x);
-    case LB_HALF_AWAY: return round(x);
-    case LB_STOCHASTIC: return (double)how->random[i] < part * 4294967296.0 ? down + 1 : down;
-    default: return part > 0.5 || (part == 0.5 && fmod(down, 2) != 0) ? down + 1 : down;
+    case LB_TOWARD_ZERO:
+        return trunc(x);
+    case LB_HALF_AWAY:
+        return round(x);
+    case LB_STOCHASTIC:
+        return (double)how->random[i] < part * 4294967296.0 ? down + 1 : down;
+    default:
+        return part > 0.5 || (part == 0.5 && fmod(down, 2) != 0) ? down + 1 : down;
     }
 }
 
@@ -84,7 +88,8 @@ static void wide_encode(const struct lb_codec *c, const struct lb_encoding *how,
         put(c, codes, i, encode_one(c, how, x[i], i));
 }
 
-static void wide_encode_int(const struct lb_codec *c, const struct lb_encoding *how, const int64_t *x, int is_unsigned, size_t n, void *codes)
+static void wide_encode_int(const struct lb_codec *c, const struct lb_encoding *how, const int64_t *x, int is_unsigned, size_t n,
+                            void *codes)
 {
     for (size_t i = 0; i < n; i++) {
         const int negative = !is_unsigned && x[i] < 0;
@@ -122,40 +127,99 @@ static void i8_decode(const struct lb_codec *c, const void *codes, size_t n, flo
 }
 
 static const struct lb_codec i8 = {
-    .base = {LB_ABI, LB_CODEC, sizeof i8, "I8", "8-bit two's complement integer"}, .tag = "I8", .aliases = "int8",
-    .bits = 8, .unit_elems = 1, .unit_bytes = 1, .kind = LB_SIGNED, .value = signed_value, .encode_f32 = i8_encode, .decode_f32 = i8_decode,
+    .base = {LB_ABI, LB_CODEC, sizeof i8, "I8", "8-bit two's complement integer"},
+    .tag = "I8",
+    .aliases = "int8",
+    .bits = 8,
+    .unit_elems = 1,
+    .unit_bytes = 1,
+    .kind = LB_SIGNED,
+    .value = signed_value,
+    .encode_f32 = i8_encode,
+    .decode_f32 = i8_decode,
 };
 static const struct lb_codec i16 = {
-    .base = {LB_ABI, LB_CODEC, sizeof i16, "I16", "16-bit two's complement integer"}, .tag = "I16", .aliases = "int16",
-    .bits = 16, .unit_elems = 1, .unit_bytes = 2, .kind = LB_SIGNED, .value = signed_value,
+    .base = {LB_ABI, LB_CODEC, sizeof i16, "I16", "16-bit two's complement integer"},
+    .tag = "I16",
+    .aliases = "int16",
+    .bits = 16,
+    .unit_elems = 1,
+    .unit_bytes = 2,
+    .kind = LB_SIGNED,
+    .value = signed_value,
 };
 static const struct lb_codec i32 = {
-    .base = {LB_ABI, LB_CODEC, sizeof i32, "I32", "32-bit two's complement integer"}, .tag = "I32", .aliases = "int32",
-    .bits = 32, .unit_elems = 1, .unit_bytes = 4, .kind = LB_SIGNED,
-    .encode = wide_encode, .decode = wide_decode, .encode_int = wide_encode_int, .decode_int = wide_decode_int,
+    .base = {LB_ABI, LB_CODEC, sizeof i32, "I32", "32-bit two's complement integer"},
+    .tag = "I32",
+    .aliases = "int32",
+    .bits = 32,
+    .unit_elems = 1,
+    .unit_bytes = 4,
+    .kind = LB_SIGNED,
+    .encode = wide_encode,
+    .decode = wide_decode,
+    .encode_int = wide_encode_int,
+    .decode_int = wide_decode_int,
 };
 static const struct lb_codec i64 = {
-    .base = {LB_ABI, LB_CODEC, sizeof i64, "I64", "64-bit two's complement integer"}, .tag = "I64", .aliases = "int64",
-    .bits = 64, .unit_elems = 1, .unit_bytes = 8, .kind = LB_SIGNED,
-    .encode = wide_encode, .decode = wide_decode, .encode_int = wide_encode_int, .decode_int = wide_decode_int,
+    .base = {LB_ABI, LB_CODEC, sizeof i64, "I64", "64-bit two's complement integer"},
+    .tag = "I64",
+    .aliases = "int64",
+    .bits = 64,
+    .unit_elems = 1,
+    .unit_bytes = 8,
+    .kind = LB_SIGNED,
+    .encode = wide_encode,
+    .decode = wide_decode,
+    .encode_int = wide_encode_int,
+    .decode_int = wide_decode_int,
 };
 static const struct lb_codec u8 = {
-    .base = {LB_ABI, LB_CODEC, sizeof u8, "U8", "8-bit unsigned integer"}, .tag = "U8", .aliases = "uint8",
-    .bits = 8, .unit_elems = 1, .unit_bytes = 1, .kind = LB_UNSIGNED, .value = unsigned_value,
+    .base = {LB_ABI, LB_CODEC, sizeof u8, "U8", "8-bit unsigned integer"},
+    .tag = "U8",
+    .aliases = "uint8",
+    .bits = 8,
+    .unit_elems = 1,
+    .unit_bytes = 1,
+    .kind = LB_UNSIGNED,
+    .value = unsigned_value,
 };
 static const struct lb_codec u16 = {
-    .base = {LB_ABI, LB_CODEC, sizeof u16, "U16", "16-bit unsigned integer"}, .tag = "U16", .aliases = "uint16",
-    .bits = 16, .unit_elems = 1, .unit_bytes = 2, .kind = LB_UNSIGNED, .value = unsigned_value,
+    .base = {LB_ABI, LB_CODEC, sizeof u16, "U16", "16-bit unsigned integer"},
+    .tag = "U16",
+    .aliases = "uint16",
+    .bits = 16,
+    .unit_elems = 1,
+    .unit_bytes = 2,
+    .kind = LB_UNSIGNED,
+    .value = unsigned_value,
 };
 static const struct lb_codec u32 = {
-    .base = {LB_ABI, LB_CODEC, sizeof u32, "U32", "32-bit unsigned integer"}, .tag = "U32", .aliases = "uint32",
-    .bits = 32, .unit_elems = 1, .unit_bytes = 4, .kind = LB_UNSIGNED,
-    .encode = wide_encode, .decode = wide_decode, .encode_int = wide_encode_int, .decode_int = wide_decode_int,
+    .base = {LB_ABI, LB_CODEC, sizeof u32, "U32", "32-bit unsigned integer"},
+    .tag = "U32",
+    .aliases = "uint32",
+    .bits = 32,
+    .unit_elems = 1,
+    .unit_bytes = 4,
+    .kind = LB_UNSIGNED,
+    .encode = wide_encode,
+    .decode = wide_decode,
+    .encode_int = wide_encode_int,
+    .decode_int = wide_decode_int,
 };
 static const struct lb_codec u64 = {
-    .base = {LB_ABI, LB_CODEC, sizeof u64, "U64", "64-bit unsigned integer"}, .tag = "U64", .aliases = "uint64",
-    .bits = 64, .unit_elems = 1, .unit_bytes = 8, .kind = LB_UNSIGNED,
-    .encode = wide_encode, .decode = wide_decode, .encode_int = wide_encode_int, .decode_int = wide_decode_int,
+    .base = {LB_ABI, LB_CODEC, sizeof u64, "U64", "64-bit unsigned integer"},
+    .tag = "U64",
+    .aliases = "uint64",
+    .bits = 64,
+    .unit_elems = 1,
+    .unit_bytes = 8,
+    .kind = LB_UNSIGNED,
+    .encode = wide_encode,
+    .decode = wide_decode,
+    .encode_int = wide_encode_int,
+    .decode_int = wide_decode_int,
 };
 
-LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&i8.base, &i16.base, &i32.base, &i64.base, &u8.base, &u16.base, &u32.base, &u64.base, NULL};
+LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&i8.base,  &i16.base, &i32.base, &i64.base, &u8.base,
+                                                        &u16.base, &u32.base, &u64.base, NULL};

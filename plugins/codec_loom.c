@@ -61,7 +61,8 @@ static int init(struct lb_codec *self, const struct lb_param *params, size_t n, 
     for (size_t i = 0; i < n; i++) {
         const char *text = params[i].text;
         if (strcmp(params[i].name, "encoder") || !text || (strcmp(text, "a") && strcmp(text, "b"))) {
-            snprintf(why, why_size, "takes \"encoder\": \"a\" or \"b\", found \"%.40s\": %s%.40s", params[i].name, text ? "" : "a number", text ? text : "");
+            snprintf(why, why_size, "takes \"encoder\": \"a\" or \"b\", found \"%.40s\": %s%.40s", params[i].name, text ? "" : "a number",
+                     text ? text : "");
             return -1;
         }
         s->encoder_b = text[0] == 'b';
@@ -71,8 +72,18 @@ static int init(struct lb_codec *self, const struct lb_param *params, size_t n, 
 
 static const struct lb_codec loom = {
     .base = {LB_ABI, LB_CODEC, sizeof loom, "LOOM_F4", "a published study's own 4-bit format: 0 0.75 1 1.5 2 3 Inf NaN; encoder a or b"},
-    .bits = 4, .unit_elems = 2, .unit_bytes = 1, .kind = LB_CODEBOOK, .ties = LB_TIES_EVEN, .overflow = LB_SATURATE, .nan_code = 7,
-    .value = value, .steps = steps, .sign_bit = 8, .state_size = sizeof(struct state), .init = init,
+    .bits = 4,
+    .unit_elems = 2,
+    .unit_bytes = 1,
+    .kind = LB_CODEBOOK,
+    .ties = LB_TIES_EVEN,
+    .overflow = LB_SATURATE,
+    .nan_code = 7,
+    .value = value,
+    .steps = steps,
+    .sign_bit = 8,
+    .state_size = sizeof(struct state),
+    .init = init,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&loom.base, NULL};

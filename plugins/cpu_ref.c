@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-_Static_assert((int)REF_TANH == (int)LB_TANH && (int)REF_SCALED_RELU == (int)LB_SCALED_RELU && (int)REF_HALF == (int)LB_HALF, "same numbers");
+_Static_assert((int)REF_TANH == (int)LB_TANH && (int)REF_SCALED_RELU == (int)LB_SCALED_RELU && (int)REF_HALF == (int)LB_HALF,
+               "same numbers");
 
 struct device {
     const struct lb_host *host;
@@ -53,7 +54,8 @@ static struct ref_conv shape(const struct lb_conv *s)
 
 static int gemm(void *dev, const struct lb_gemm *o)
 {
-    kernels(dev)->gemm(lb_f32(o->a), lb_f32(o->b), lb_f32(o->bias), lb_f32(o->c), o->m, o->n, o->k, o->trans_a, o->trans_b, (int)o->act, o->alpha);
+    kernels(dev)->gemm(lb_f32(o->a), lb_f32(o->b), lb_f32(o->bias), lb_f32(o->c), o->m, o->n, o->k, o->trans_a, o->trans_b, (int)o->act,
+                       o->alpha);
     return 0;
 }
 
@@ -128,9 +130,23 @@ static int sgd(void *dev, const struct lb_sgd *o)
 
 static const struct lb_backend cpu_ref = {
     .base = {LB_ABI, LB_BACKEND, sizeof cpu_ref, "cpu_ref", "the exact arithmetic, literally, on one thread: the reference"},
-    .exact = 1, .probe = probe, .open = open_device, .close = close_device, .info = info,
-    .gemm = gemm, .conv2d = conv2d, .conv2d_dx = conv2d_dx, .conv2d_dw = conv2d_dw, .bias_grad = bias_grad, .act = act, .act_grad = act_grad,
-    .softmax = softmax, .softmax_grad = softmax_grad, .cross_entropy = cross_entropy, .mse = mse, .sgd = sgd,
+    .exact = 1,
+    .probe = probe,
+    .open = open_device,
+    .close = close_device,
+    .info = info,
+    .gemm = gemm,
+    .conv2d = conv2d,
+    .conv2d_dx = conv2d_dx,
+    .conv2d_dw = conv2d_dw,
+    .bias_grad = bias_grad,
+    .act = act,
+    .act_grad = act_grad,
+    .softmax = softmax,
+    .softmax_grad = softmax_grad,
+    .cross_entropy = cross_entropy,
+    .mse = mse,
+    .sgd = sgd,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&cpu_ref.base, NULL};

@@ -8,9 +8,9 @@
 struct lb_pool {
     pthread_mutex_t lock;
     pthread_cond_t work, done;
-    unsigned threads;  /* helpers, without the caller */
-    atomic_uint busy;  /* helpers that are not yet done with the job */
-    atomic_ulong job;  /* counts jobs; a helper waits until it changes */
+    unsigned threads; /* helpers, without the caller */
+    atomic_uint busy; /* helpers that are not yet done with the job */
+    atomic_ulong job; /* counts jobs; a helper waits until it changes */
     int stop;
     void (*fn)(void *arg, size_t i);
     void *arg;

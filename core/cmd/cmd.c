@@ -10,8 +10,9 @@
 
 struct lb_globals lb_globals = {.cpumask = ~0u};
 
-static const struct lb_command *const commands[] = {&lb_cmd_run,  &lb_cmd_plan,    &lb_cmd_check,   &lb_cmd_report,  &lb_cmd_list,  &lb_cmd_show,
-                                                    &lb_cmd_convert, &lb_cmd_inspect, &lb_cmd_compare, &lb_cmd_verify, &lb_cmd_bench, &lb_cmd_measure};
+static const struct lb_command *const commands[] = {&lb_cmd_run,     &lb_cmd_plan,   &lb_cmd_check,   &lb_cmd_report,
+                                                    &lb_cmd_list,    &lb_cmd_show,   &lb_cmd_convert, &lb_cmd_inspect,
+                                                    &lb_cmd_compare, &lb_cmd_verify, &lb_cmd_bench,   &lb_cmd_measure};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 enum { KEY_PLUGINS = 0x1000, KEY_DEVICE, KEY_CPUMASK, KEY_LOG, KEY_THREADS };
@@ -40,17 +41,28 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
     struct lb_globals *g = &lb_globals;
     switch (key) {
-    case KEY_PLUGINS: g->plugins = arg; return 0;
-    case KEY_DEVICE: g->device = arg; return 0;
-    case KEY_CPUMASK: g->cpumask = (unsigned)number(state, "cpumask", arg, 0, 0x7fffffff); return 0;
-    case KEY_THREADS: g->threads = (int)number(state, "threads", arg, 1, 1024); return 0;
+    case KEY_PLUGINS:
+        g->plugins = arg;
+        return 0;
+    case KEY_DEVICE:
+        g->device = arg;
+        return 0;
+    case KEY_CPUMASK:
+        g->cpumask = (unsigned)number(state, "cpumask", arg, 0, 0x7fffffff);
+        return 0;
+    case KEY_THREADS:
+        g->threads = (int)number(state, "threads", arg, 1, 1024);
+        return 0;
     case KEY_LOG:
         if (strcmp(arg, "text") && strcmp(arg, "json"))
             argp_error(state, "--log: expected text or json, found \"%s\"", arg);
         g->json = arg[0] == 'j';
         return 0;
-    case 'q': g->quiet = 1; return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    case 'q':
+        g->quiet = 1;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -58,7 +70,8 @@ int lb_cmd_parse(const char *name, const struct argp *argp, int argc, char **arg
 {
     static const struct argp common = {common_options, parse_common, NULL, NULL, NULL, NULL, NULL};
     const struct argp_child own = argp->children ? argp->children[0] : (struct argp_child){0}; /* a command has at most one child */
-    const struct argp_child children[] = {argp->children ? own : (struct argp_child){&common, 0, NULL, 10}, {argp->children ? &common : NULL, 0, NULL, 10}, {0}};
+    const struct argp_child children[] = {
+        argp->children ? own : (struct argp_child){&common, 0, NULL, 10}, {argp->children ? &common : NULL, 0, NULL, 10}, {0}};
     struct argp all = *argp;
     char shown[64];
     snprintf(shown, sizeof shown, "lowbit %s", name);

@@ -298,7 +298,8 @@ static void print_head(const struct options *o, const struct lb_safetensors st[2
 }
 
 /* What a tensor means: itself, or where it is in a format of lowbit's its values as F32 (kept in `own`), scale and all. */
-static int meaning(const struct lb_safetensors *st, const struct lb_named *item, struct lb_tensor *own, const struct lb_tensor **out, struct lb_err *err)
+static int meaning(const struct lb_safetensors *st, const struct lb_named *item, struct lb_tensor *own, const struct lb_tensor **out,
+                   struct lb_err *err)
 {
     unsigned ndim;
     size_t shape[LB_MAX_DIMS];
@@ -316,7 +317,8 @@ static int meaning(const struct lb_safetensors *st, const struct lb_named *item,
 }
 
 /* The line of a tensor that both files have, by what it means in each; the dtypes and `equal` are those of the codes. */
-static int make_pair(struct work *w, const struct lb_safetensors st[2], const struct lb_named *item[2], int csv, struct line *l, struct lb_err *err)
+static int make_pair(struct work *w, const struct lb_safetensors st[2], const struct lb_named *item[2], int csv, struct line *l,
+                     struct lb_err *err)
 {
     struct lb_tensor own[2] = {{0}, {0}};
     const struct lb_tensor *t[2];
@@ -407,7 +409,8 @@ static int run(int argc, char **argv)
         "Compares two safetensors files tensor by tensor: elements that differ, largest and mean absolute difference of their values, and "
         "the "
         "largest distance of two codes in the order of their values (max_ulp, NaN apart). A tensor in a format of lowbit's (its dtype is "
-        "marked with +) is decoded first, scale and all. A dtype without a codec is compared by its bytes alone.\vExit status: 0 all tensors of "
+        "marked with +) is decoded first, scale and all. A dtype without a codec is compared by its bytes alone.\vExit status: 0 all "
+        "tensors of "
         "both "
         "files are equal, byte for byte; 1 they differ; 2 bad usage or input. Metadata are compared, but do not count.",
         NULL,

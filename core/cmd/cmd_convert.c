@@ -22,8 +22,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct args *a = state->input;
     switch (key) {
-    case KEY_FORMAT: a->format = arg; return 0;
-    case KEY_TENSOR: a->tensor = arg; return 0;
+    case KEY_FORMAT:
+        a->format = arg;
+        return 0;
+    case KEY_TENSOR:
+        a->tensor = arg;
+        return 0;
     case KEY_SEED: {
         char *end;
         errno = 0;
@@ -41,7 +45,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!a->in || !a->out || !a->format)
             argp_error(state, "IN, OUT and --format are needed");
         return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -98,7 +103,8 @@ static int copy_tensor(struct conversion *c, const struct lb_named *item, struct
     view.owned = 0;
     c->copied++;
     lb_text_add(&key, "lowbit:%s", item->name);
-    const int r = lb_text_end(&key, err) || lb_format_text(&c->in, item->name, &format, err) || lb_safetensors_add(&c->out, item->name, &view, err) ||
+    const int r = lb_text_end(&key, err) || lb_format_text(&c->in, item->name, &format, err) ||
+                          lb_safetensors_add(&c->out, item->name, &view, err) ||
                           (format && lb_safetensors_meta(&c->out, key.s, format, err))
                       ? -1
                       : 0;
@@ -115,7 +121,9 @@ static int convert_wide(struct conversion *c, const struct lb_named *item, struc
     struct lb_tensor t = {0};
     void *wide = lb_alloc(item->t.elems, sizeof(double), err);
     const size_t n = item->t.elems;
-    int r = !wide || lb_format_coder(item->t.dtype, &codec, &from, err) || lb_format_tensor(c->format, item->t.ndim, item->t.shape, &t, err) ? -1 : 0;
+    int r = !wide || lb_format_coder(item->t.dtype, &codec, &from, err) || lb_format_tensor(c->format, item->t.ndim, item->t.shape, &t, err)
+                ? -1
+                : 0;
     if (!r && codec->kind == LB_FLOAT) {
         lb_decode_f64(from, item->t.data, n, wide);
         lb_encode_f64(c->format->coder, &how, wide, n, t.data);
@@ -189,7 +197,8 @@ static int convert_all(struct conversion *c, struct lb_err *err)
             return -1;
     }
     if (c->converted == 0)
-        return c->a->tensor ? lb_fail(err, "%s: no tensor matches \"%s\"", c->a->in, c->a->tensor) : lb_fail(err, "%s: holds no tensor", c->a->in);
+        return c->a->tensor ? lb_fail(err, "%s: no tensor matches \"%s\"", c->a->in, c->a->tensor)
+                            : lb_fail(err, "%s: holds no tensor", c->a->in);
     return lb_safetensors_write(&c->out, c->a->out, err);
 }
 
@@ -209,14 +218,20 @@ static int compile(struct conversion *c, struct lb_err *err)
 
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"format", KEY_FORMAT, "F", 0, "A named format, a codec (no scale), or a format as JSON", 0},
-                                                 {"tensor", KEY_TENSOR, "ERE", 0, "Only tensors whose whole name matches (default: all)", 0},
-                                                 {"seed", KEY_SEED, "N", 0, "Of stochastic rounding (default 0)", 0},
-                                                 {0}};
-    static const struct argp argp = {options, parse, "IN.safetensors OUT.safetensors",
-                                     "Stores tensors in a format. Tensors that are not chosen are copied byte for byte. A tensor that is in a format of lowbit's "
-                                     "already is decoded first, so --format F32 undoes a conversion.",
-                                     NULL, NULL, NULL};
+    static const struct argp_option options[] = {
+        {"format", KEY_FORMAT, "F", 0, "A named format, a codec (no scale), or a format as JSON", 0},
+        {"tensor", KEY_TENSOR, "ERE", 0, "Only tensors whose whole name matches (default: all)", 0},
+        {"seed", KEY_SEED, "N", 0, "Of stochastic rounding (default 0)", 0},
+        {0}};
+    static const struct argp argp = {
+        options,
+        parse,
+        "IN.safetensors OUT.safetensors",
+        "Stores tensors in a format. Tensors that are not chosen are copied byte for byte. A tensor that is in a format of lowbit's "
+        "already is decoded first, so --format F32 undoes a conversion.",
+        NULL,
+        NULL,
+        NULL};
     struct args a = {0};
     struct lb_err err = {0};
     struct conversion c = {.a = &a};

@@ -20,14 +20,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct args *a = state->input;
     struct lb_measure *m = &a->m;
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &a->x; return 0;
-    case KEY_MODEL: a->model = strtoul(arg, NULL, 10); return 0;
-    case KEY_FILE: m->file = arg; return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->x;
+        return 0;
+    case KEY_MODEL:
+        a->model = strtoul(arg, NULL, 10);
+        return 0;
+    case KEY_FILE:
+        m->file = arg;
+        return 0;
     case KEY_INPUT:
         if (sscanf(arg, "%zu,%zu,%zu,%zu,%zu", &m->channels, &m->height, &m->width, &m->classes, &m->batch) != 5)
             argp_error(state, "--input: expected channels,height,width,classes,batch, found \"%s\"", arg);
         return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -37,7 +44,8 @@ static int run(int argc, char **argv)
                                                  {"input", KEY_INPUT, "C,H,W,CLASSES,BATCH", 0, "Shapes", 0},
                                                  {"file", KEY_FILE, "FILE", 0, "The weights; without it, the same without a model", 0},
                                                  {0}};
-    const struct argp argp = {options, parse, "CONFIG", "Measures the memory of one inference; started by `lowbit run`.", lb_experiment_argp, NULL, NULL};
+    const struct argp argp = {
+        options, parse, "CONFIG", "Measures the memory of one inference; started by `lowbit run`.", lb_experiment_argp, NULL, NULL};
     struct args a = {.m = {.batch = 1}};
     struct lb_err err = {0};
     struct lb_experiment *e = NULL;

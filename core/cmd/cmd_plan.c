@@ -19,9 +19,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct args *a = state->input;
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &a->x; return 0;
-    case KEY_OUT: a->out = arg; return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->x;
+        return 0;
+    case KEY_OUT:
+        a->out = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -41,10 +46,15 @@ static const char *state_of(const struct lb_plan *p, const struct lb_journal *j,
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {{"out", KEY_OUT, "DIR", 0, "Results folder (default: results/NAME)", 0}, {0}};
-    const struct argp argp = {options, parse, "CONFIG",
-                              "Lists the trials of an experiment: hash, state (done, to do, stale: done by another build, or why it cannot run), model, seed, "
-                              "format, mode, backend.",
-                              lb_experiment_argp, NULL, NULL};
+    const struct argp argp = {
+        options,
+        parse,
+        "CONFIG",
+        "Lists the trials of an experiment: hash, state (done, to do, stale: done by another build, or why it cannot run), model, seed, "
+        "format, mode, backend.",
+        lb_experiment_argp,
+        NULL,
+        NULL};
     struct args a = {0};
     struct lb_err err = {0};
     struct lb_plan *p = NULL;

@@ -18,13 +18,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!*folder)
             argp_error(state, "DIR is missing");
         return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
 static int run(int argc, char **argv)
 {
-    static const struct argp argp = {NULL, parse, "DIR", "Writes table.csv, table.md and measured.csv again, from the journal of a results folder alone.", NULL, NULL, NULL};
+    static const struct argp argp = {
+        NULL, parse, "DIR", "Writes table.csv, table.md and measured.csv again, from the journal of a results folder alone.",
+        NULL, NULL,  NULL};
     const char *folder = NULL;
     struct lb_err err = {0};
     struct lb_journal j;

@@ -23,8 +23,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct args *a = state->input;
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &a->x; return 0;
-    case KEY_OUT: a->out = arg; return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->x;
+        return 0;
+    case KEY_OUT:
+        a->out = arg;
+        return 0;
     case KEY_JOBS: {
         char *end;
         a->jobs = strtol(arg, &end, 10);
@@ -32,7 +36,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "--jobs: expected a whole number from 1 to %d, found \"%s\"", LB_CHILDREN, arg);
         return 0;
     }
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -52,10 +57,15 @@ static int run(int argc, char **argv)
         {"out", KEY_OUT, "DIR", 0, "Results folder (default: results/NAME, NAME from the config)", 0},
         {"jobs", KEY_JOBS, "N", 0, "Trials side by side (default 1)", 0},
         {0}};
-    const struct argp argp = {options, parse, "CONFIG",
-                              "Runs an experiment: trains, stores the weights in each format, runs them on each backend, and writes table.csv, table.md "
-                              "and measured.csv into the results folder. Run again, it continues where it stopped.",
-                              lb_experiment_argp, NULL, NULL};
+    const struct argp argp = {
+        options,
+        parse,
+        "CONFIG",
+        "Runs an experiment: trains, stores the weights in each format, runs them on each backend, and writes table.csv, table.md "
+        "and measured.csv into the results folder. Run again, it continues where it stopped.",
+        lb_experiment_argp,
+        NULL,
+        NULL};
     struct args a = {.jobs = 1};
     struct lb_err err = {0};
     struct lb_plan *p = NULL;
@@ -81,8 +91,8 @@ static int run(int argc, char **argv)
         return lb_experiment_close(&a.x, e, p, &err);
     lb_experiment_close(&a.x, e, p, NULL);
     printf("%s/table.md\n", folder);
-    lb_log(LB_LOG_INFO, "%zu of %zu trials ok; the table: %s/table.md and table.csv, times and memory: %s/measured.csv", counts.ok, counts.trials, folder,
-           folder);
+    lb_log(LB_LOG_INFO, "%zu of %zu trials ok; the table: %s/table.md and table.csv, times and memory: %s/measured.csv", counts.ok,
+           counts.trials, folder, folder);
     return counts.ok + counts.skipped == counts.trials ? 0 : 1; /* skipped is "not on this machine", no failure */
 }
 

@@ -19,7 +19,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct args *a = state->input;
     switch (key) {
-    case KEY_CSV: a->csv = 1; return 0;
+    case KEY_CSV:
+        a->csv = 1;
+        return 0;
     case ARGP_KEY_ARG:
         if (a->codec)
             argp_error(state, "one CODEC, found \"%s\" and \"%s\"", a->codec, arg);
@@ -29,7 +31,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!a->codec)
             argp_error(state, "CODEC is missing");
         return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -59,8 +62,8 @@ static void print_table(const struct lb_format *f, const double *values, uint32_
 {
     static const char *const kinds[] = {"", "float", "signed integer", "unsigned integer", "codebook"};
     const struct lb_codec *c = f->codec;
-    printf("%s: %s\n%u bits, %u in %u bytes, %s, safetensors tag %s\nSHA-256 of its table: %s\n\n", c->base.name, c->base.help, c->bits, c->unit_elems,
-           c->unit_bytes, kinds[c->kind], c->tag ? c->tag : "none", f->sha256);
+    printf("%s: %s\n%u bits, %u in %u bytes, %s, safetensors tag %s\nSHA-256 of its table: %s\n\n", c->base.name, c->base.help, c->bits,
+           c->unit_elems, c->unit_bytes, kinds[c->kind], c->tag ? c->tag : "none", f->sha256);
     char value[40];
     for (uint32_t i = 0; i < n; i++) {
         number(values[i], value, sizeof value);
@@ -85,11 +88,17 @@ static int format_of(const char *codec, struct lb_text *json, struct lb_err *err
 
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"csv", KEY_CSV, NULL, 0, "Columns code,value: code in decimal, value as %.17g, nan, inf or -inf", 0}, {0}};
-    static const struct argp argp = {options, parse, "CODEC",
-                                     "Shows every code of a codec of up to 16 bits. CODEC is a name, or JSON with parameters: {\"name\": \"LOOM_F4\", "
-                                     "\"encoder\": \"b\"}.",
-                                     NULL, NULL, NULL};
+    static const struct argp_option options[] = {
+        {"csv", KEY_CSV, NULL, 0, "Columns code,value: code in decimal, value as %.17g, nan, inf or -inf", 0}, {0}};
+    static const struct argp argp = {
+        options,
+        parse,
+        "CODEC",
+        "Shows every code of a codec of up to 16 bits. CODEC is a name, or JSON with parameters: {\"name\": \"LOOM_F4\", "
+        "\"encoder\": \"b\"}.",
+        NULL,
+        NULL,
+        NULL};
     struct args a = {0};
     struct lb_err err = {0};
     struct lb_format_config config = {0};
@@ -98,7 +107,8 @@ static int run(int argc, char **argv)
     if (lb_cmd_plugins())
         return 2;
     struct lb_text json = {0};
-    int r = format_of(a.codec, &json, &err) || lb_config_format(json.s, NULL, &config, &err) || lb_format_create(&config, &f, &err) ? -1 : 0;
+    int r =
+        format_of(a.codec, &json, &err) || lb_config_format(json.s, NULL, &config, &err) || lb_format_create(&config, &f, &err) ? -1 : 0;
     if (!r && f->codec->bits > 16)
         r = lb_fail(&err, "codec %s has %u bits: only codecs of up to 16 bits are tables", f->codec->base.name, f->codec->bits);
     if (!r && a.csv)

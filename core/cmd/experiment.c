@@ -30,7 +30,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct lb_experiment_args *a = state->input;
     struct lb_text t = {0};
     switch (key) {
-    case KEY_SET: return add_set(a, arg) ? ENOMEM : 0;
+    case KEY_SET:
+        return add_set(a, arg) ? ENOMEM : 0;
     case KEY_BACKEND:
         lb_text_add(&t, "backends=[\"%s\"]", arg);
         if (lb_text_end(&t, NULL))
@@ -47,7 +48,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!a->config)
             argp_error(state, "CONFIG is missing");
         return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -56,8 +58,8 @@ const struct argp_child lb_experiment_argp[] = {{&argp, 0, NULL, 1}, {0}};
 
 struct lb_backend_options lb_backend_globals(void)
 {
-    return (struct lb_backend_options){.device = lb_globals.device, .cpumask = lb_globals.cpumask, .threads = (unsigned)lb_globals.threads,
-                                       .plugins = lb_globals.plugins};
+    return (struct lb_backend_options){
+        .device = lb_globals.device, .cpumask = lb_globals.cpumask, .threads = (unsigned)lb_globals.threads, .plugins = lb_globals.plugins};
 }
 
 int lb_experiment_open(const struct lb_experiment_args *a, struct lb_experiment **e, struct lb_plan **p, struct lb_err *err)

@@ -158,7 +158,8 @@ static int derive_steps(struct lb_coder *c, struct lb_err *err)
         bad = (i && !(s[i].from > s[i - 1].from)) || (s[i].code | k->sign_bit) >= c->n_codes;
     if (bad) {
         lb_free(s);
-        return lb_fail(err, "codec %s: steps() must ascend from 0, at most %d of them, with codes below %u", k->base.name, MAX_STEPS, c->n_codes);
+        return lb_fail(err, "codec %s: steps() must ascend from 0, at most %d of them, with codes below %u", k->base.name, MAX_STEPS,
+                       c->n_codes);
     }
     for (int way = 0; way < 3; way++) {
         struct lb_intervals *w = &c->ways[way];

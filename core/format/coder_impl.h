@@ -21,9 +21,9 @@ struct lb_coder {
     uint32_t n_codes; /* 2^bits */
     double *values;   /* by code */
     float *values32;
-    size_t n_sorted;       /* distinct finite values, ascending, -0 before +0 */
+    size_t n_sorted; /* distinct finite values, ascending, -0 before +0 */
     double *sorted;
-    uint32_t *sorted_code; /* of duplicates the smallest code */
+    uint32_t *sorted_code;       /* of duplicates the smallest code */
     struct lb_intervals ways[3]; /* by enum lb_rounding: nearest, toward zero, half away */
     int has_steps;
     int inf_code[2], has_nan; /* +Inf, -Inf: code or -1 */

@@ -6,8 +6,28 @@
 #include <stddef.h>
 
 enum lb_dtype_id {
-    LB_BOOL, LB_F4, LB_F6_E2M3, LB_F6_E3M2, LB_U8, LB_I8, LB_F8_E5M2, LB_F8_E4M3, LB_F8_E8M0, LB_F8_E4M3FNUZ, LB_F8_E5M2FNUZ,
-    LB_I16, LB_U16, LB_F16, LB_BF16, LB_I32, LB_U32, LB_F32, LB_C64, LB_F64, LB_I64, LB_U64,
+    LB_BOOL,
+    LB_F4,
+    LB_F6_E2M3,
+    LB_F6_E3M2,
+    LB_U8,
+    LB_I8,
+    LB_F8_E5M2,
+    LB_F8_E4M3,
+    LB_F8_E8M0,
+    LB_F8_E4M3FNUZ,
+    LB_F8_E5M2FNUZ,
+    LB_I16,
+    LB_U16,
+    LB_F16,
+    LB_BF16,
+    LB_I32,
+    LB_U32,
+    LB_F32,
+    LB_C64,
+    LB_F64,
+    LB_I64,
+    LB_U64,
     LB_DTYPES
 };
 

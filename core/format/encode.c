@@ -52,10 +52,14 @@ static double to_whole(uint32_t rounding, double x, uint32_t random)
 {
     const double down = floor(x), part = x - down;
     switch (rounding) {
-    case LB_TOWARD_ZERO: return trunc(x);
-    case LB_HALF_AWAY: return round(x);
-    case LB_STOCHASTIC: return (double)random < part * 4294967296.0 ? down + 1 : down;
-    default: return part > 0.5 || (part == 0.5 && fmod(down, 2) != 0) ? down + 1 : down;
+    case LB_TOWARD_ZERO:
+        return trunc(x);
+    case LB_HALF_AWAY:
+        return round(x);
+    case LB_STOCHASTIC:
+        return (double)random < part * 4294967296.0 ? down + 1 : down;
+    default:
+        return part > 0.5 || (part == 0.5 && fmod(down, 2) != 0) ? down + 1 : down;
     }
 }
 
@@ -132,7 +136,8 @@ static struct resolved resolve(const struct lb_coder *c, const struct lb_encode 
 }
 
 /* `n` <= CHUNK binary64 values to codes [at, at + n). */
-static void encode_chunk(const struct lb_coder *c, const struct lb_encode *how, struct resolved r, const double *x, size_t at, size_t n, void *codes)
+static void encode_chunk(const struct lb_coder *c, const struct lb_encode *how, struct resolved r, const double *x, size_t at, size_t n,
+                         void *codes)
 {
     uint32_t random[CHUNK];
     const int draw = r.rounding == LB_STOCHASTIC;

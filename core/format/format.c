@@ -21,8 +21,9 @@ int lb_format_create(const struct lb_format_config *config, struct lb_format **o
         return -1;
     f->config = config;
     const struct lb_encode how = way(config, 0, 0);
-    int r = lb_plugins_codec(config->codec, config->params, config->n_params, &f->codec, &f->entry, err) || lb_coder_create(f->codec, &f->coder, err) ||
-                    lb_coder_check(f->coder, &how, err) || lb_coder_sha256(f->coder, f->sha256, err)
+    int r = lb_plugins_codec(config->codec, config->params, config->n_params, &f->codec, &f->entry, err) ||
+                    lb_coder_create(f->codec, &f->coder, err) || lb_coder_check(f->coder, &how, err) ||
+                    lb_coder_sha256(f->coder, f->sha256, err)
                 ? -1
                 : 0;
     if (!r && config->rule == LB_SCALE_ABSMAX && f->codec->bits > 16 && f->codec->kind == LB_FLOAT)
@@ -65,9 +66,12 @@ static float scaled(const struct lb_format_config *c, float s, float x)
 {
     switch (c->rule) {
     case LB_SCALE_FIXED:
-    case LB_SCALE_ABSMAX: return s == 0 ? 0.0f : canon_div(x, s);
-    case LB_SCALE_MULTIPLY: return (x + (float)c->add) * (float)c->multiply;
-    default: return x;
+    case LB_SCALE_ABSMAX:
+        return s == 0 ? 0.0f : canon_div(x, s);
+    case LB_SCALE_MULTIPLY:
+        return (x + (float)c->add) * (float)c->multiply;
+    default:
+        return x;
     }
 }
 
@@ -76,9 +80,12 @@ static float unscaled(const struct lb_format_config *c, float s, float q)
 {
     switch (c->rule) {
     case LB_SCALE_FIXED:
-    case LB_SCALE_ABSMAX: return canon_nan(q * s);
-    case LB_SCALE_MULTIPLY: return canon_nan(canon_div(q, (float)c->multiply) - (float)c->add);
-    default: return canon_nan(q);
+    case LB_SCALE_ABSMAX:
+        return canon_nan(q * s);
+    case LB_SCALE_MULTIPLY:
+        return canon_nan(canon_div(q, (float)c->multiply) - (float)c->add);
+    default:
+        return canon_nan(q);
     }
 }
 
@@ -125,7 +132,8 @@ int lb_format_tensor(const struct lb_format *f, unsigned ndim, const size_t *sha
     return lb_tensor_init(t, LB_U8, 1, &bytes, err);
 }
 
-static int add_metadata(const struct lb_format *f, const char *name, unsigned ndim, const size_t *shape, struct lb_safetensors *out, struct lb_err *err)
+static int add_metadata(const struct lb_format *f, const char *name, unsigned ndim, const size_t *shape, struct lb_safetensors *out,
+                        struct lb_err *err)
 {
     struct lb_text key = {0};
     lb_text_add(&key, "lowbit:%s", name);
@@ -175,8 +183,8 @@ static int find_scale(const struct lb_safetensors *st, const char *name, float *
     return r;
 }
 
-int lb_format_add(const struct lb_format *f, const char *name, struct lb_tensor *codes, unsigned ndim, const size_t *shape, struct lb_safetensors *out,
-                  struct lb_err *err)
+int lb_format_add(const struct lb_format *f, const char *name, struct lb_tensor *codes, unsigned ndim, const size_t *shape,
+                  struct lb_safetensors *out, struct lb_err *err)
 {
     const int tagged = f->codec->tag && (int)codes->dtype == lb_dtype_find(f->codec->tag);
     if (lb_safetensors_add(out, name, codes, err))
@@ -184,8 +192,8 @@ int lb_format_add(const struct lb_format *f, const char *name, struct lb_tensor 
     return tagged && f->config->rule == LB_SCALE_NONE ? 0 : add_metadata(f, name, ndim, shape, out, err);
 }
 
-int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed, uint32_t stream,
-                     struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err)
+int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed,
+                     uint32_t stream, struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err)
 {
     size_t n;
     if (count_elems(ndim, shape, &n, err))
@@ -290,8 +298,8 @@ static int decode_plain(const struct lb_tensor *t, float *x, struct lb_err *err)
     return r;
 }
 
-static int decode_formatted(const struct lb_safetensors *st, const struct lb_tensor *t, const char *name, const char *text, float *x, size_t n,
-                            struct lb_err *err)
+static int decode_formatted(const struct lb_safetensors *st, const struct lb_tensor *t, const char *name, const char *text, float *x,
+                            size_t n, struct lb_err *err)
 {
     struct lb_format_config config = {0};
     struct lb_format *f = NULL;

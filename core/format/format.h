@@ -35,13 +35,13 @@ struct lb_format_stats {
 };
 
 /* Encodes x (elems of shape) into `out` under `name`. seed and stream: of stochastic rounding. */
-int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed, uint32_t stream,
-                     struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err);
+int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed,
+                     uint32_t stream, struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err);
 
 /* The two halves of it for codes that come from elsewhere: a zeroed tensor of the right dtype and size, and adding it with its metadata. */
 int lb_format_tensor(const struct lb_format *f, unsigned ndim, const size_t *shape, struct lb_tensor *t, struct lb_err *err);
-int lb_format_add(const struct lb_format *f, const char *name, struct lb_tensor *codes, unsigned ndim, const size_t *shape, struct lb_safetensors *out,
-                  struct lb_err *err);
+int lb_format_add(const struct lb_format *f, const char *name, struct lb_tensor *codes, unsigned ndim, const size_t *shape,
+                  struct lb_safetensors *out, struct lb_err *err);
 
 /* Decodes tensor `name` of a file, whatever its format, to binary32. `elems` must be its number of elements. */
 int lb_format_decode(const struct lb_safetensors *st, const char *name, float *x, size_t elems, struct lb_err *err);

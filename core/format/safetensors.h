@@ -15,11 +15,11 @@ struct lb_named {
 
 /* An open file, or a collection to be written. Zero-initialise; finish frees everything. */
 struct lb_safetensors {
-    struct lb_map map;   /* open file; tensors are read-only views of it */
-    json_t *metadata;    /* object of strings, or NULL */
+    struct lb_map map; /* open file; tensors are read-only views of it */
+    json_t *metadata;  /* object of strings, or NULL */
     struct lb_named *items;
     size_t n, cap;
-    json_t *index;       /* name -> place in items */
+    json_t *index; /* name -> place in items */
 };
 
 /* Reads and checks the whole header. Items come in the order of their data. Errors name the file and the tensor. Unknown fields of a tensor are

@@ -12,13 +12,13 @@ enum { LB_MAX_DIMS = 8 };
 
 struct lb_tensor {
     enum lb_dtype_id dtype;
-    unsigned ndim;            /* 0: a scalar, one element */
+    unsigned ndim; /* 0: a scalar, one element */
     size_t shape[LB_MAX_DIMS];
-    size_t elems;             /* product of shape */
-    size_t bytes;             /* of data */
-    unsigned char *data;      /* packed codes, little-endian bit stream */
-    int owned;                /* 1: freed by lb_tensor_finish; 0: a view, valid while its source lives */
-    int readonly;             /* 1: a view of a mapped file; set is refused */
+    size_t elems;        /* product of shape */
+    size_t bytes;        /* of data */
+    unsigned char *data; /* packed codes, little-endian bit stream */
+    int owned;           /* 1: freed by lb_tensor_finish; 0: a view, valid while its source lives */
+    int readonly;        /* 1: a view of a mapped file; set is refused */
 };
 
 /* Fills in dtype, shape, elems and bytes of a tensor that has no data yet; refuses what cannot be addressed. On error t is left empty. */

@@ -67,9 +67,17 @@ static void setup(struct open_backend *o, const struct lb_backend *b, const stru
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     o->d.ops = b;
-    o->d.host = (struct lb_host){.abi = LB_ABI, .size = sizeof o->d.host, .threads = opt->threads ? opt->threads : cpus > 0 ? (unsigned)cpus : 1,
-                                 .cpu = lb_cpu_features() & opt->cpumask, .device = opt->device, .log = host_log, .alloc = host_alloc,
-                                 .free = host_free, .parallel = host_parallel};
+    o->d.host = (struct lb_host){.abi = LB_ABI,
+                                 .size = sizeof o->d.host,
+                                 .threads = opt->threads ? opt->threads
+                                            : cpus > 0   ? (unsigned)cpus
+                                                         : 1,
+                                 .cpu = lb_cpu_features() & opt->cpumask,
+                                 .device = opt->device,
+                                 .log = host_log,
+                                 .alloc = host_alloc,
+                                 .free = host_free,
+                                 .parallel = host_parallel};
 }
 
 int lb_backend_probe(const struct lb_backend *b, const struct lb_backend_options *opt, char *why, size_t why_size)
@@ -180,10 +188,18 @@ const char *lb_backend_op(const struct lb_backend *b, size_t i, int *has)
     const struct {
         const char *name;
         int has;
-    } ops[] = {{"gemm", b->gemm != NULL},         {"conv2d", b->conv2d != NULL},     {"conv2d_dx", b->conv2d_dx != NULL},
-               {"conv2d_dw", b->conv2d_dw != NULL}, {"bias_grad", b->bias_grad != NULL}, {"act", b->act != NULL},
-               {"act_grad", b->act_grad != NULL}, {"softmax", b->softmax != NULL},   {"softmax_grad", b->softmax_grad != NULL},
-               {"cross_entropy", b->cross_entropy != NULL}, {"mse", b->mse != NULL}, {"sgd", b->sgd != NULL}};
+    } ops[] = {{"gemm", b->gemm != NULL},
+               {"conv2d", b->conv2d != NULL},
+               {"conv2d_dx", b->conv2d_dx != NULL},
+               {"conv2d_dw", b->conv2d_dw != NULL},
+               {"bias_grad", b->bias_grad != NULL},
+               {"act", b->act != NULL},
+               {"act_grad", b->act_grad != NULL},
+               {"softmax", b->softmax != NULL},
+               {"softmax_grad", b->softmax_grad != NULL},
+               {"cross_entropy", b->cross_entropy != NULL},
+               {"mse", b->mse != NULL},
+               {"sgd", b->sgd != NULL}};
     if (i >= sizeof ops / sizeof *ops)
         return NULL;
     *has = ops[i].has;

@@ -10,8 +10,8 @@
 /* What is asked of every backend: the common options of the command line. */
 struct lb_backend_options {
     const char *device;
-    unsigned cpumask; /* enum lb_cpu bits that may be used; ~0u: all */
-    unsigned threads; /* 0: one a CPU */
+    unsigned cpumask;    /* enum lb_cpu bits that may be used; ~0u: all */
+    unsigned threads;    /* 0: one a CPU */
     const char *plugins; /* --plugins, for the processes that lowbit starts */
 };
 
@@ -40,7 +40,7 @@ int lb_buf_write(struct lb_dev *d, struct lb_buf *b, size_t at, const void *data
 int lb_buf_read(struct lb_dev *d, const struct lb_buf *b, size_t at, void *data, size_t n, struct lb_err *err);
 
 /* Runs an op: LB_RUN(d, gemm, &args, err). -1 where the backend lacks it ("unsupported") or it failed. */
-#define LB_RUN(d, op, args, err) \
+#define LB_RUN(d, op, args, err)                                                                                                           \
     ((d)->ops->op ? lb_backend_result((d), #op, (d)->ops->op((d)->dev, (args)), (err)) : lb_backend_result((d), #op, -2, (err)))
 int lb_backend_result(struct lb_dev *d, const char *op, int result, struct lb_err *err);
 

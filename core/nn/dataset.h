@@ -15,8 +15,8 @@ struct lb_samples {
 struct lb_dataset {
     size_t channels, height, width, classes;
     struct lb_samples train, test;
-    char sha256[65];      /* over sizes, x and y of both parts, as used */
-    char described[160];  /* "mnist: 1000 of 60000 training and 100 of 10000 test images" */
+    char sha256[65];     /* over sizes, x and y of both parts, as used */
+    char described[160]; /* "mnist: 1000 of 60000 training and 100 of 10000 test images" */
 };
 
 /* Loads what the config asks for. A missing file says which command fetches it; *missing, if not NULL, is then 1. */

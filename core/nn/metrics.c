@@ -55,8 +55,8 @@ static void add_to_histogram(struct lb_metrics *m, double dev)
     m->hist[i]++;
 }
 
-void lb_metrics_compute(const float *f32, const float *out, const float *f32_logits, const float *out_logits, const int32_t *labels, size_t n,
-                        size_t classes, struct lb_metrics *m)
+void lb_metrics_compute(const float *f32, const float *out, const float *f32_logits, const float *out_logits, const int32_t *labels,
+                        size_t n, size_t classes, struct lb_metrics *m)
 {
     *m = (struct lb_metrics){0};
     size_t right = 0, right_f32 = 0, same = 0;

@@ -18,15 +18,15 @@ struct lb_metrics {
 };
 
 /* n samples of `classes` outputs; the logits may both be NULL. */
-void lb_metrics_compute(const float *f32, const float *out, const float *f32_logits, const float *out_logits, const int32_t *labels, size_t n,
-                        size_t classes, struct lb_metrics *m);
+void lb_metrics_compute(const float *f32, const float *out, const float *f32_logits, const float *out_logits, const int32_t *labels,
+                        size_t n, size_t classes, struct lb_metrics *m);
 
 /* The index of the first largest value, NaN left out; -1 where all are NaN. */
 long lb_argmax(const float *x, size_t n);
 
 struct lb_difference {
     double max_abs;
-    size_t elements; /* that differ in any bit */
+    size_t elements;  /* that differ in any bit */
     uint64_t max_ulp; /* distance in the order of all binary32; UINT64_MAX where one is NaN */
 };
 void lb_difference(const float *a, const float *b, size_t n, struct lb_difference *d);

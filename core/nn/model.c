@@ -44,7 +44,8 @@ static int add_param(struct lb_model *m, size_t layer, int is_bias, unsigned ndi
     return (int)m->n_params++;
 }
 
-static int add_dense(struct lb_model *m, size_t index, const struct lb_layer_config *c, struct lb_layer *l, struct shape *at, struct lb_err *err)
+static int add_dense(struct lb_model *m, size_t index, const struct lb_layer_config *c, struct lb_layer *l, struct shape *at,
+                     struct lb_err *err)
 {
     const size_t out = (size_t)c->units, in = elems(*at), shape[2] = {out, in};
     *at = (struct shape){out, 1, 1, 1};
@@ -53,16 +54,23 @@ static int add_dense(struct lb_model *m, size_t index, const struct lb_layer_con
     return l->bias < 0 ? -1 : 0;
 }
 
-static int add_conv(struct lb_model *m, size_t index, const struct lb_layer_config *c, struct lb_layer *l, struct shape *at, struct lb_err *err)
+static int add_conv(struct lb_model *m, size_t index, const struct lb_layer_config *c, struct lb_layer *l, struct shape *at,
+                    struct lb_err *err)
 {
     struct lb_conv *s = &l->conv;
-    *s = (struct lb_conv){.c = at->c, .h = at->h, .w = at->w, .o = (size_t)c->filters, .kh = (size_t)c->kernel[0], .kw = (size_t)c->kernel[1],
-                          .stride = (size_t)c->stride, .pad = (size_t)c->padding};
+    *s = (struct lb_conv){.c = at->c,
+                          .h = at->h,
+                          .w = at->w,
+                          .o = (size_t)c->filters,
+                          .kh = (size_t)c->kernel[0],
+                          .kw = (size_t)c->kernel[1],
+                          .stride = (size_t)c->stride,
+                          .pad = (size_t)c->padding};
     if (at->flat)
         return lb_fail(err, "model.layers[%zu]: conv2d needs an image, found %zu values; put a reshape layer before it", index, s->c);
     if (s->kh > s->h + 2 * s->pad || s->kw > s->w + 2 * s->pad)
-        return lb_fail(err, "model.layers[%zu].kernel: %zux%zu is larger than the padded image %zux%zu", index, s->kh, s->kw, s->h + 2 * s->pad,
-                       s->w + 2 * s->pad);
+        return lb_fail(err, "model.layers[%zu].kernel: %zux%zu is larger than the padded image %zux%zu", index, s->kh, s->kw,
+                       s->h + 2 * s->pad, s->w + 2 * s->pad);
     s->oh = (s->h + 2 * s->pad - s->kh) / s->stride + 1;
     s->ow = (s->w + 2 * s->pad - s->kw) / s->stride + 1;
     *at = (struct shape){s->o, s->oh, s->ow, 0};
@@ -85,7 +93,8 @@ static int add_layer(struct lb_model *m, size_t index, const struct lb_layer_con
     if (c->type == LB_RESHAPE) {
         const struct shape to = {(size_t)c->shape[0], (size_t)c->shape[1], (size_t)c->shape[2], 0};
         if (elems(to) != elems(*at))
-            return lb_fail(err, "model.layers[%zu].shape: %zux%zux%zu are %zu values, expected %zu", index, to.c, to.h, to.w, elems(to), elems(*at));
+            return lb_fail(err, "model.layers[%zu].shape: %zux%zux%zu are %zu values, expected %zu", index, to.c, to.h, to.w, elems(to),
+                           elems(*at));
         *at = to;
         return 0;
     }
@@ -98,7 +107,8 @@ static int add_layer(struct lb_model *m, size_t index, const struct lb_layer_con
     l->out = elems(*at);
     if (c->type != LB_ACTIVATION && c->activation == LB_ACT_SOFTMAX) {
         l->act = LB_ACT_LINEAR;
-        m->layers[m->n_layers++] = (struct lb_layer){.type = LB_ACTIVATION, .act = LB_ACT_SOFTMAX, .in = l->out, .out = l->out, .weight = -1, .bias = -1};
+        m->layers[m->n_layers++] =
+            (struct lb_layer){.type = LB_ACTIVATION, .act = LB_ACT_SOFTMAX, .in = l->out, .out = l->out, .weight = -1, .bias = -1};
     }
     return 0;
 }
@@ -131,8 +141,8 @@ static int check_names(const struct lb_model *m, struct lb_err *err)
     return 0;
 }
 
-int lb_model_create(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes, struct lb_model **out,
-                    struct lb_err *err)
+int lb_model_create(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes,
+                    struct lb_model **out, struct lb_err *err)
 {
     *out = NULL;
     struct lb_model *m = lb_alloc(1, sizeof *m, err);
@@ -184,16 +194,20 @@ static float initial(const struct lb_param_tensor *p, canon_words r)
     const float sides = p->init.rule == LB_INIT_XAVIER_UNIFORM || p->init.rule == LB_INIT_XAVIER_NORMAL ? both : in;
     switch (p->init.rule) {
     case LB_INIT_HE_UNIFORM:
-    case LB_INIT_XAVIER_UNIFORM: return canon_sqrt(canon_div(6.0f, sides)) * (2.0f * u - 1.0f);
+    case LB_INIT_XAVIER_UNIFORM:
+        return canon_sqrt(canon_div(6.0f, sides)) * (2.0f * u - 1.0f);
     case LB_INIT_HE_NORMAL:
     case LB_INIT_XAVIER_NORMAL: {
         const float one_minus = ((float)(r.w[0] >> 8) + 1.0f) * 0x1p-24f; /* (0, 1] */
         const float normal = canon_sqrt(-2.0f * canon_log(one_minus)) * canon_cos(6.2831853f * canon_unit(r.w[1]));
         return canon_sqrt(canon_div(2.0f, sides)) * normal;
     }
-    case LB_INIT_UNIFORM: return (float)p->init.low + ((float)p->init.high - (float)p->init.low) * u;
-    case LB_INIT_FAN_IN: return canon_div(2.0f * u - 1.0f, in);
-    default: return 0.0f;
+    case LB_INIT_UNIFORM:
+        return (float)p->init.low + ((float)p->init.high - (float)p->init.low) * u;
+    case LB_INIT_FAN_IN:
+        return canon_div(2.0f * u - 1.0f, in);
+    default:
+        return 0.0f;
     }
 }
 
@@ -217,7 +231,8 @@ static int as_tensors(const struct lb_model *m, struct lb_safetensors *st, struc
 {
     for (size_t i = 0; i < m->n_params; i++) {
         const struct lb_param_tensor *p = &m->params[i];
-        struct lb_tensor t = {.dtype = LB_F32, .ndim = p->ndim, .elems = p->elems, .bytes = 4 * p->elems, .data = (unsigned char *)p->value};
+        struct lb_tensor t = {
+            .dtype = LB_F32, .ndim = p->ndim, .elems = p->elems, .bytes = 4 * p->elems, .data = (unsigned char *)p->value};
         memcpy(t.shape, p->shape, sizeof p->shape);
         if (lb_safetensors_add(st, p->name, &t, err))
             return -1;

@@ -24,9 +24,9 @@ struct lb_param_tensor {
 struct lb_layer {
     int type, act; /* enum lb_layer_type, enum lb_activation */
     float alpha;
-    size_t in, out;         /* elements a sample */
-    struct lb_conv conv;    /* conv2d; n is filled in per batch */
-    int weight, bias;       /* index into params, or -1 */
+    size_t in, out;      /* elements a sample */
+    struct lb_conv conv; /* conv2d; n is filled in per batch */
+    int weight, bias;    /* index into params, or -1 */
 };
 
 struct lb_model {
@@ -42,8 +42,8 @@ struct lb_model {
 
 /* Checks shapes (kernel against padded image, last layer against the classes, softmax only last) and allocates zeroed parameters. Errors name
  * "model.layers[2]: ...". */
-int lb_model_create(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes, struct lb_model **out,
-                    struct lb_err *err);
+int lb_model_create(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes,
+                    struct lb_model **out, struct lb_err *err);
 void lb_model_destroy(struct lb_model *m);
 
 /* Initial weights from Philox, streams by parameter: docs/arithmetic.md, "Initial weights". */
@@ -63,7 +63,7 @@ int lb_model_sha256(const struct lb_model *m, char hex[65], struct lb_err *err);
 struct lb_net;
 int lb_net_create(const struct lb_model *m, struct lb_dev *d, size_t batch, int train, struct lb_net **out, struct lb_err *err);
 void lb_net_destroy(struct lb_net *n);
-int lb_net_upload(struct lb_net *n, struct lb_err *err);                     /* parameters: model -> device */
+int lb_net_upload(struct lb_net *n, struct lb_err *err);                       /* parameters: model -> device */
 int lb_net_download(struct lb_net *n, struct lb_model *m, struct lb_err *err); /* and back */
 
 /* Outputs of n samples x (n, in), in batches: y (n, classes); logits (n, classes) may be NULL. */
@@ -74,7 +74,8 @@ struct lb_step_args {
     int loss, reduction; /* enum lb_loss_kind, enum lb_reduction */
     float lr, momentum, decay;
 };
-int lb_net_step(struct lb_net *net, const struct lb_step_args *args, const float *x, const int32_t *labels, size_t n, float *loss, struct lb_err *err);
+int lb_net_step(struct lb_net *net, const struct lb_step_args *args, const float *x, const int32_t *labels, size_t n, float *loss,
+                struct lb_err *err);
 
 /* The gradient of parameter i after a step, for tests: (elems). */
 int lb_net_gradient(struct lb_net *net, size_t i, float *out, struct lb_err *err);

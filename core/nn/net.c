@@ -21,7 +21,7 @@ static struct lb_ref ref(struct lb_buf *b)
 
 static uint32_t op_act(int activation)
 {
-    static const uint32_t act[] = {[LB_ACT_LINEAR] = LB_LINEAR, [LB_ACT_RELU] = LB_RELU, [LB_ACT_SCALED_RELU] = LB_SCALED_RELU,
+    static const uint32_t act[] = {[LB_ACT_LINEAR] = LB_LINEAR,   [LB_ACT_RELU] = LB_RELU, [LB_ACT_SCALED_RELU] = LB_SCALED_RELU,
                                    [LB_ACT_SIGMOID] = LB_SIGMOID, [LB_ACT_TANH] = LB_TANH, [LB_ACT_SOFTMAX] = LB_LINEAR};
     return act[activation];
 }
@@ -118,13 +118,26 @@ static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err
     struct lb_buf *x = i ? &n->y[i - 1] : &n->input;
     const uint32_t act = op_act(l->act);
     if (l->type == LB_DENSE) {
-        const struct lb_gemm op = {.a = ref(x), .b = ref(&n->w[l->weight]), .bias = ref(&n->w[l->bias]), .c = ref(&n->y[i]),
-                                   .m = batch, .n = l->out, .k = l->in, .trans_b = 1, .act = act, .alpha = l->alpha};
+        const struct lb_gemm op = {.a = ref(x),
+                                   .b = ref(&n->w[l->weight]),
+                                   .bias = ref(&n->w[l->bias]),
+                                   .c = ref(&n->y[i]),
+                                   .m = batch,
+                                   .n = l->out,
+                                   .k = l->in,
+                                   .trans_b = 1,
+                                   .act = act,
+                                   .alpha = l->alpha};
         return LB_RUN(n->d, gemm, &op, err);
     }
     if (l->type == LB_CONV2D) {
-        struct lb_conv2d op = {.x = ref(x), .w = ref(&n->w[l->weight]), .bias = ref(&n->w[l->bias]), .y = ref(&n->y[i]), .s = l->conv,
-                               .act = act, .alpha = l->alpha};
+        struct lb_conv2d op = {.x = ref(x),
+                               .w = ref(&n->w[l->weight]),
+                               .bias = ref(&n->w[l->bias]),
+                               .y = ref(&n->y[i]),
+                               .s = l->conv,
+                               .act = act,
+                               .alpha = l->alpha};
         op.s.n = batch;
         return LB_RUN(n->d, conv2d, &op, err);
     }
@@ -165,7 +178,11 @@ static int loss_backward(struct lb_net *n, const struct lb_step_args *a, size_t 
 {
     const struct lb_model *m = n->m;
     const size_t last = m->n_layers - 1;
-    struct lb_loss op = {.labels = ref(&n->labels), .loss = ref(&n->loss), .dx = ref(&n->grad[0]), .rows = batch, .cols = m->classes,
+    struct lb_loss op = {.labels = ref(&n->labels),
+                         .loss = ref(&n->loss),
+                         .dx = ref(&n->grad[0]),
+                         .rows = batch,
+                         .cols = m->classes,
                          .reduction = (uint32_t)a->reduction};
     if (a->loss == LB_CROSS_ENTROPY) {
         if (!m->logits)
@@ -196,7 +213,8 @@ static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx,
         if (LB_RUN(n->d, softmax_grad, &op, err))
             return -1;
     } else if (l->act != LB_ACT_LINEAR) {
-        const struct lb_act_op op = {.y = ref(&n->y[i]), .dy = ref(dy), .dx = ref(dy), .n = batch * l->out, .act = op_act(l->act), .alpha = l->alpha};
+        const struct lb_act_op op = {
+            .y = ref(&n->y[i]), .dy = ref(dy), .dx = ref(dy), .n = batch * l->out, .act = op_act(l->act), .alpha = l->alpha};
         if (LB_RUN(n->d, act_grad, &op, err))
             return -1;
     }
@@ -210,7 +228,8 @@ static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx,
     if (LB_RUN(n->d, bias_grad, &db, err))
         return -1;
     if (l->type == LB_DENSE) {
-        const struct lb_gemm dw = {.a = ref(dy), .b = ref(x), .c = ref(&n->g[l->weight]), .m = l->out, .n = l->in, .k = batch, .trans_a = 1};
+        const struct lb_gemm dw = {
+            .a = ref(dy), .b = ref(x), .c = ref(&n->g[l->weight]), .m = l->out, .n = l->in, .k = batch, .trans_a = 1};
         const struct lb_gemm down = {.a = ref(dy), .b = ref(&n->w[l->weight]), .c = ref(dx), .m = batch, .n = l->in, .k = l->out};
         if (LB_RUN(n->d, gemm, &dw, err) || (need_dx && LB_RUN(n->d, gemm, &down, err)))
             return -1;
@@ -233,15 +252,21 @@ static int update(struct lb_net *n, const struct lb_step_args *a, struct lb_err 
         const size_t elems = n->m->params[i].elems;
         if (a->momentum != 0 && !n->v[i].ptr && lb_buf_create(n->d, elems, &n->v[i], err))
             return -1;
-        const struct lb_sgd op = {.w = ref(&n->w[i]), .g = ref(&n->g[i]), .v = n->v[i].ptr ? ref(&n->v[i]) : (struct lb_ref){0},
-                                  .n = elems, .lr = a->lr, .momentum = a->momentum, .decay = a->decay};
+        const struct lb_sgd op = {.w = ref(&n->w[i]),
+                                  .g = ref(&n->g[i]),
+                                  .v = n->v[i].ptr ? ref(&n->v[i]) : (struct lb_ref){0},
+                                  .n = elems,
+                                  .lr = a->lr,
+                                  .momentum = a->momentum,
+                                  .decay = a->decay};
         if (LB_RUN(n->d, sgd, &op, err))
             return -1;
     }
     return 0;
 }
 
-int lb_net_step(struct lb_net *n, const struct lb_step_args *a, const float *x, const int32_t *labels, size_t batch, float *loss, struct lb_err *err)
+int lb_net_step(struct lb_net *n, const struct lb_step_args *a, const float *x, const int32_t *labels, size_t batch, float *loss,
+                struct lb_err *err)
 {
     size_t from = 0;
     if (forward(n, x, batch, err) || lb_buf_write(n->d, &n->labels, 0, labels, batch, err) || loss_backward(n, a, batch, &from, err))

@@ -81,8 +81,8 @@ static int epochs(struct run *r, uint64_t seed, struct lb_train_result *out, str
     return 0;
 }
 
-int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *config, const struct lb_samples *s, uint64_t seed, const char *label,
-             struct lb_train_result *out, struct lb_err *err)
+int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *config, const struct lb_samples *s, uint64_t seed,
+             const char *label, struct lb_train_result *out, struct lb_err *err)
 {
     *out = (struct lb_train_result){0};
     lb_model_init(m, seed);

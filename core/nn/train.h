@@ -13,8 +13,8 @@ struct lb_train_result {
 };
 
 /* Initialises and trains `m` on `d`. `label` goes before the progress line. */
-int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *config, const struct lb_samples *s, uint64_t seed, const char *label,
-             struct lb_train_result *out, struct lb_err *err);
+int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *config, const struct lb_samples *s, uint64_t seed,
+             const char *label, struct lb_train_result *out, struct lb_err *err);
 
 /* order (n): a permutation for `epoch`, drawn from Philox: docs/arithmetic.md, "Shuffles". */
 void lb_shuffle(uint64_t seed, uint64_t epoch, size_t n, uint32_t *order);

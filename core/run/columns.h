@@ -15,8 +15,8 @@ enum lb_column_from {
 
 struct lb_column {
     const char *name;
-    int from;       /* enum lb_column_from */
-    int decimals;   /* of a number; -1: as short as %.9g */
+    int from;     /* enum lb_column_from */
+    int decimals; /* of a number; -1: as short as %.9g */
     const char *help;
 };
 

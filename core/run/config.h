@@ -78,8 +78,8 @@ struct lb_model_config {
     int has_input;
     size_t n_layers;
     struct lb_layer_config *layers;
-    char *weights; /* a safetensors file with a trained network (then nothing is trained), or NULL */
-    json_t *names; /* "weight_names": {"0.weight": "fc1.weight"}: ours -> theirs; or NULL */
+    char *weights;   /* a safetensors file with a trained network (then nothing is trained), or NULL */
+    json_t *names;   /* "weight_names": {"0.weight": "fc1.weight"}: ours -> theirs; or NULL */
     int64_t *ablate; /* layers whose parameters become 0 after training */
     size_t n_ablate;
     int has_train; /* the model's own "train", which replaces the experiment's */

@@ -7,7 +7,7 @@
 #include <jansson.h>
 
 struct lb_journal {
-    int fd;        /* -1: read only */
+    int fd; /* -1: read only */
     char path[4096];
     json_t *lines; /* array of all that was read or appended */
 };

@@ -39,8 +39,8 @@ static int make_groups(struct page *p, struct lb_err *err)
     for (size_t i = 0; i < most; i++) {
         json_t *t = json_array_get(p->trials, i);
         size_t g = 0;
-        while (g < p->n && !(same(t, p->groups[g].first, "model") && same(t, p->groups[g].first, "backend") && same(t, p->groups[g].first, "mode") &&
-                             same(t, p->groups[g].first, "format")))
+        while (g < p->n && !(same(t, p->groups[g].first, "model") && same(t, p->groups[g].first, "backend") &&
+                             same(t, p->groups[g].first, "mode") && same(t, p->groups[g].first, "format")))
             g++;
         if (g == p->n)
             p->groups[p->n++] = (struct group){t, json_array()};
@@ -54,8 +54,9 @@ static int make_groups(struct page *p, struct lb_err *err)
 /* Half the 95 % interval of a mean of n values: t(0.975, n - 1) s / sqrt(n). */
 static double half_interval(const double *v, size_t n, double mean)
 {
-    static const double t[] = {0,     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-                               2.120, 2.110,  2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
+    static const double t[] = {0,     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+                               2.201, 2.179,  2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080,
+                               2.074, 2.069,  2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
     double sum = 0;
     for (size_t i = 0; i < n; i++)
         sum += (v[i] - mean) * (v[i] - mean);
@@ -196,14 +197,17 @@ static void put_row(struct page *p, const struct group *g)
         status = text_of(t, "status");
         bad++;
     }
-    lb_text_add(&p->out, bad && bad < json_array_size(g->trials) ? " %s (%zu of %zu) |\n" : " %s |\n", status, bad, json_array_size(g->trials));
+    lb_text_add(&p->out, bad && bad < json_array_size(g->trials) ? " %s (%zu of %zu) |\n" : " %s |\n", status, bad,
+                json_array_size(g->trials));
 }
 
 static void put_table(struct page *p, size_t from, size_t to)
 {
     const int with = has_published(p);
-    lb_text_add(&p->out, "| format | scale | quality %% | avg dev %% | top-1 %% | Δ points | agreement %% | SQNR dB | bits/weight | file |%s status |\n",
-                with ? " published quality | published dev | published size |" : "");
+    lb_text_add(
+        &p->out,
+        "| format | scale | quality %% | avg dev %% | top-1 %% | Δ points | agreement %% | SQNR dB | bits/weight | file |%s status |\n",
+        with ? " published quality | published dev | published size |" : "");
     lb_text_add(&p->out, "|---|---|---|---|---|---|---|---|---|---|%s---|\n", with ? "---|---|---|" : "");
     for (size_t g = from; g < to; g++)
         put_row(p, &p->groups[g]);
@@ -246,7 +250,8 @@ static void put_pick(struct page *p, const char *what, const struct group *g)
 {
     if (!g)
         return;
-    lb_text_add(&p->out, "- %s: **%s** (quality %.2f %%, top-1 %.2f %%,", what, text_of(g->first, "format"), mean(g, "quality"), mean(g, "top1"));
+    lb_text_add(&p->out, "- %s: **%s** (quality %.2f %%, top-1 %.2f %%,", what, text_of(g->first, "format"), mean(g, "quality"),
+                mean(g, "top1"));
     put_size(p, g);
     lb_text_add(&p->out, ")\n");
 }
@@ -299,13 +304,17 @@ static void put_learned(struct page *p, size_t from, size_t to)
     const json_int_t classes = json_integer_value(json_object_get(p->experiment, "classes"));
     const double chance = classes > 0 ? 100 / (double)classes : 0, learned = g < to ? mean(&p->groups[g], "top1_f32") : 100;
     if (learned <= 2 * chance)
-        lb_text_add(&p->out, "**The F32 network itself is right on %.2f %% of the labels, where chance is %.0f %%: it had learned little or nothing, so quality, "
-                             "which compares with its outputs, says nothing about accuracy here.**\n\n", learned, chance);
+        lb_text_add(&p->out,
+                    "**The F32 network itself is right on %.2f %% of the labels, where chance is %.0f %%: it had learned little or "
+                    "nothing, so quality, "
+                    "which compares with its outputs, says nothing about accuracy here.**\n\n",
+                    learned, chance);
 }
 
 static void put_findings(struct page *p, size_t from, size_t to)
 {
-    lb_text_add(&p->out, "Claimed, reproduced, and what the counts show:\n\n| format | claimed quality %% | ours %% | top-1 %% | NaN codes | Inf codes | became 0 | beyond range | of weights | "
+    lb_text_add(&p->out, "Claimed, reproduced, and what the counts show:\n\n| format | claimed quality %% | ours %% | top-1 %% | NaN codes "
+                         "| Inf codes | became 0 | beyond range | of weights | "
                          "what the counts show |\n|---|---|---|---|---|---|---|---|---|---|\n");
     for (size_t i = from; i < to; i++) {
         const struct group *g = &p->groups[i];

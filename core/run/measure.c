@@ -32,8 +32,9 @@ static int infer(const struct lb_measure *m, struct lb_dev *d, const float *x, f
 {
     struct lb_model *model = NULL;
     struct lb_net *net = NULL;
-    const int r = lb_model_create(m->model, m->channels, m->height, m->width, m->classes, &model, err) || lb_model_load(model, m->file, NULL, err) ||
-                          lb_net_create(model, d, m->batch, 0, &net, err) || lb_net_infer(net, x, m->batch, y, NULL, err)
+    const int r = lb_model_create(m->model, m->channels, m->height, m->width, m->classes, &model, err) ||
+                          lb_model_load(model, m->file, NULL, err) || lb_net_create(model, d, m->batch, 0, &net, err) ||
+                          lb_net_infer(net, x, m->batch, y, NULL, err)
                       ? -1
                       : 0;
     lb_net_destroy(net);
@@ -47,7 +48,8 @@ int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err)
     const struct lb_entry *e = lb_plugins_find(LB_BACKEND, m->backend, err);
     if (!e || lb_backend_open((const struct lb_backend *)e->plugin, &m->options, &d, err))
         return -1;
-    float *x = lb_alloc(m->batch * m->channels * m->height * m->width, sizeof *x, err), *y = lb_alloc(m->batch * m->classes, sizeof *y, err);
+    float *x = lb_alloc(m->batch * m->channels * m->height * m->width, sizeof *x, err),
+          *y = lb_alloc(m->batch * m->classes, sizeof *y, err);
     const size_t before = lb_mem_now();
     lb_mem_reset_peak();
     const int r = !x || !y || (m->file && infer(m, d, x, y, err)) ? -1 : 0;

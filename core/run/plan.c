@@ -72,15 +72,16 @@ static double patience(const struct lb_plan *p)
 
 /* A plugin by name. A file of that name that was refused makes its trials failed, or skipped where this machine lacks a library; a name that nothing
  * here has is an error of the config. */
-static int find(const struct lb_plan *p, uint32_t kind, const char *name, const struct lb_entry **entry, enum lb_status *status, char *why, size_t size,
-                struct lb_err *err)
+static int find(const struct lb_plan *p, uint32_t kind, const char *name, const struct lb_entry **entry, enum lb_status *status, char *why,
+                size_t size, struct lb_err *err)
 {
     struct lb_err unknown = {0};
     const struct lb_entry *refused = lb_plugins_refused(name);
     *entry = lb_plugins_find(kind, name, &unknown);
     for (size_t i = 0; *entry && i < lb_plugins_count(); i++) /* a plugin that stands before another of its name is no secret */
         if (lb_plugins_at(i)->shadowed && lb_plugins_at(i)->plugin->kind == kind && !strcmp(lb_plugins_at(i)->name, (*entry)->name))
-            lb_log(LB_LOG_WARN, "%s %s is %s, not %s", kind == LB_CODEC ? "codec" : "backend", (*entry)->name, (*entry)->file, lb_plugins_at(i)->file);
+            lb_log(LB_LOG_WARN, "%s %s is %s, not %s", kind == LB_CODEC ? "codec" : "backend", (*entry)->name, (*entry)->file,
+                   lb_plugins_at(i)->file);
     *status = *entry ? LB_OK : refused && refused->missing ? LB_SKIPPED : LB_FAILED;
     if (!*entry && !refused)
         return lb_fail(err, "%s: %s", p->e->path, unknown.text);
@@ -163,9 +164,11 @@ static int hash_training(const struct lb_plan *p, struct lb_training *t, struct 
     if (m->weights && lb_sha256_file(m->weights, file, err))
         return lb_fail_in(err, "model.weights");
     if (m->weights)
-        return hash_json(json_pack("{ss,ss,sO,ss}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json, "weights", file), t->hash, err);
-    json_t *o = json_pack("{ss,ss,sO,sO,ss,sI,so}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json, "train", m->train_json, "data",
-                          p->data.sha256, "seed", (json_int_t)p->e->seeds[t->seed], "backend", backend_identity(&p->backends[t->backend]));
+        return hash_json(json_pack("{ss,ss,sO,ss}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json, "weights", file),
+                         t->hash, err);
+    json_t *o =
+        json_pack("{ss,ss,sO,sO,ss,sI,so}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json, "train", m->train_json,
+                  "data", p->data.sha256, "seed", (json_int_t)p->e->seeds[t->seed], "backend", backend_identity(&p->backends[t->backend]));
     return hash_json(o, t->hash, err);
 }
 
@@ -174,8 +177,8 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
     const struct lb_backend_fact *b = &p->backends[t->backend];
     json_t *o = json_pack("{ss,ss,ss,ss,sO,ss,ss,sI,so,sb}", "kind", "trial", "arithmetic", LB_ARITHMETIC, "training",
                           p->trainings[t->training].hash, "data", p->data.sha256, "format", p->formats[t->format].config->json, "codec",
-                          p->formats[t->format].sha256, "mode", p->e->modes[t->mode], "seed", (json_int_t)p->e->seeds[t->seed],
-                          "backend", backend_identity(b), "reference", p->with_reference && !b->is_reference);
+                          p->formats[t->format].sha256, "mode", p->e->modes[t->mode], "seed", (json_int_t)p->e->seeds[t->seed], "backend",
+                          backend_identity(b), "reference", p->with_reference && !b->is_reference);
     if (!b->exact && json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch))) {
         json_decref(o);
         o = NULL;

@@ -43,7 +43,7 @@ struct lb_plan {
     struct lb_dataset data;
     int data_missing; /* then there are no trials, and data_why says what fetches it */
     char data_why[1024];
-    char build[65]; /* SHA-256 of executable and plugins */
+    char build[65];                   /* SHA-256 of executable and plugins */
     struct lb_backend_fact *backends; /* e->backends first, then those that only train */
     size_t n_backends;
     struct lb_format_fact *formats;

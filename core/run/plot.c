@@ -33,7 +33,8 @@ static size_t put_points(struct lb_text *t, const json_t *experiment, const json
     json_array_foreach(trials, i, trial)
     {
         const json_t *row = json_object_get(trial, "row"), *top1 = json_object_get(row, "top1"), *quality = json_object_get(row, "quality");
-        const char *format = json_string_value(json_object_get(trial, "format")), *model = json_string_value(json_object_get(trial, "model"));
+        const char *format = json_string_value(json_object_get(trial, "format")),
+                   *model = json_string_value(json_object_get(trial, "model"));
         const char *backend = json_string_value(json_object_get(trial, "backend"));
         if (!json_is_number(top1) || !json_is_number(quality) || !format || !model || !backend)
             continue;
@@ -41,8 +42,8 @@ static size_t put_points(struct lb_text *t, const json_t *experiment, const json
         lb_text_add(&name, "%s%s%s%s%s", models ? model : "", models ? " " : "", format, backends ? " " : "", backends ? backend : "");
         if (name.s && !json_object_get(places, name.s))
             json_object_set_new(places, name.s, json_integer((json_int_t)json_object_size(places)));
-        lb_text_add(t, "%lld %.9g %.9g ", (long long)(name.s ? json_integer_value(json_object_get(places, name.s)) : 0), json_number_value(top1),
-                    json_number_value(quality));
+        lb_text_add(t, "%lld %.9g %.9g ", (long long)(name.s ? json_integer_value(json_object_get(places, name.s)) : 0),
+                    json_number_value(top1), json_number_value(quality));
         put_quoted(t, name.s ? name.s : "");
         lb_text_add(t, "\n");
         lb_text_free(&name);
@@ -54,16 +55,20 @@ static size_t put_points(struct lb_text *t, const json_t *experiment, const json
 
 static size_t make_script(struct lb_text *t, const char *path, const json_t *experiment, const json_t *trials)
 {
-    const char *title = json_string_value(json_object_get(experiment, "title")), *name = json_string_value(json_object_get(experiment, "name"));
+    const char *title = json_string_value(json_object_get(experiment, "title")),
+               *name = json_string_value(json_object_get(experiment, "name"));
     lb_text_add(t, "$points << END_OF_POINTS\n");
     const size_t n = put_points(t, experiment, trials);
     lb_text_add(t, "END_OF_POINTS\nset terminal svg noenhanced size %zu,520\nset output ", 28 * n + 200);
     put_quoted(t, path);
     lb_text_add(t, "\nset title ");
     put_quoted(t, title && *title ? title : name ? name : "");
-    lb_text_add(t, "\nset ylabel \"percent\"\nset yrange [-4:104]\nset xrange [-1:%zu]\nset xtics rotate by -55 font \",10\"\nset grid\nset key outside top right\n"
-                   "plot $points using 1:2:xticlabels(4) with points pointtype 7 pointsize 0.7 title \"top-1\", "
-                   "$points using 1:3 with points pointtype 4 pointsize 0.9 title \"quality\"\n", n);
+    lb_text_add(t,
+                "\nset ylabel \"percent\"\nset yrange [-4:104]\nset xrange [-1:%zu]\nset xtics rotate by -55 font \",10\"\nset grid\nset "
+                "key outside top right\n"
+                "plot $points using 1:2:xticlabels(4) with points pointtype 7 pointsize 0.7 title \"top-1\", "
+                "$points using 1:3 with points pointtype 4 pointsize 0.9 title \"quality\"\n",
+                n);
     return n;
 }
 

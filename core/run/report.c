@@ -28,15 +28,19 @@ static const json_t *published(const json_t *experiment, const json_t *trial)
 const json_t *lb_cell(const json_t *experiment, const json_t *trial, const struct lb_column *c)
 {
     switch (c->from) {
-    case LB_FROM_ROW: return json_object_get(json_object_get(trial, "row"), c->name);
-    case LB_FROM_MEASURED: return json_object_get(json_object_get(trial, "measured"), c->name);
-    case LB_FROM_PUBLISHED: return json_object_get(published(experiment, trial), c->name + strlen("published_"));
-    default: return json_object_get(trial, c->name);
+    case LB_FROM_ROW:
+        return json_object_get(json_object_get(trial, "row"), c->name);
+    case LB_FROM_MEASURED:
+        return json_object_get(json_object_get(trial, "measured"), c->name);
+    case LB_FROM_PUBLISHED:
+        return json_object_get(published(experiment, trial), c->name + strlen("published_"));
+    default:
+        return json_object_get(trial, c->name);
     }
 }
 
-static int write_csv(const char *folder, const char *name, const struct lb_column *columns, size_t n, const json_t *experiment, const json_t *trials,
-                     struct lb_err *err)
+static int write_csv(const char *folder, const char *name, const struct lb_column *columns, size_t n, const json_t *experiment,
+                     const json_t *trials, struct lb_err *err)
 {
     char path[4200];
     struct lb_out f;

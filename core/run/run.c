@@ -28,7 +28,8 @@ struct run {
 
 static json_t *describe_model(const struct lb_plan *p, size_t i)
 {
-    static const char *const losses[] = {"cross-entropy", "mean squared error"}, *const shuffles[] = {"no shuffle", "shuffled once", "shuffled"};
+    static const char *const losses[] = {"cross-entropy", "mean squared error"}, *const shuffles[] = {"no shuffle", "shuffled once",
+                                                                                                      "shuffled"};
     const struct lb_model_config *c = &p->e->models[i];
     const struct lb_train_config *t = lb_plan_train(p, i);
     struct lb_model *m = NULL;
@@ -40,9 +41,9 @@ static json_t *describe_model(const struct lb_plan *p, size_t i)
     if (c->weights)
         snprintf(text, sizeof text, "%zu parameters, loaded from a file", weights);
     else
-        snprintf(text, sizeof text, "%zu parameters; trained on %s: %lld epochs, batch %lld, lr %g, momentum %g, weight decay %g, %s, %s", weights,
-                 t->backend ? t->backend : "each backend", (long long)t->epochs, (long long)t->batch, t->lr, t->momentum, t->decay, losses[t->loss],
-                 shuffles[t->shuffle]);
+        snprintf(text, sizeof text, "%zu parameters; trained on %s: %lld epochs, batch %lld, lr %g, momentum %g, weight decay %g, %s, %s",
+                 weights, t->backend ? t->backend : "each backend", (long long)t->epochs, (long long)t->batch, t->lr, t->momentum, t->decay,
+                 losses[t->loss], shuffles[t->shuffle]);
     return json_pack("{ss,ss}", "name", c->name, "described", text);
 }
 
@@ -101,11 +102,11 @@ static json_t *describe(const struct lb_plan *p)
         json_decref(models);
         models = NULL; /* and so the whole line is */
     }
-    return json_pack("{ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,sb,ss,so,so,so,so}", "kind", "experiment", "name", e->name, "title", e->title ? e->title : "", "notes",
-                     e->notes ? e->notes : "", "data", p->data.described, "data_sha256", p->data.sha256, "classes", (json_int_t)p->data.classes,
-                     "arithmetic", LB_ARITHMETIC, "version", LB_VERSION, "build", p->build, "explain", e->explain, "published_source",
-                     e->published_source ? e->published_source : "", "published", describe_published(e), "models", models, "backends", backends,
-                     "trials", describe_trials(p));
+    return json_pack("{ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,sb,ss,so,so,so,so}", "kind", "experiment", "name", e->name, "title",
+                     e->title ? e->title : "", "notes", e->notes ? e->notes : "", "data", p->data.described, "data_sha256", p->data.sha256,
+                     "classes", (json_int_t)p->data.classes, "arithmetic", LB_ARITHMETIC, "version", LB_VERSION, "build", p->build,
+                     "explain", e->explain, "published_source", e->published_source ? e->published_source : "", "published",
+                     describe_published(e), "models", models, "backends", backends, "trials", describe_trials(p));
 }
 
 /* ---- A trial's line ---- */
@@ -118,7 +119,8 @@ static void warn_unlearned(struct run *r, const struct lb_trial *t, const json_t
     if (!top1 || r->warned[t->training] || json_number_value(top1) > 2 * chance)
         return;
     r->warned[t->training] = 1;
-    lb_log(LB_LOG_WARN, "model %s, seed %lld: the F32 network itself is right on %.2f %% of the labels, chance is %.0f %%: it learned little or nothing",
+    lb_log(LB_LOG_WARN,
+           "model %s, seed %lld: the F32 network itself is right on %.2f %% of the labels, chance is %.0f %%: it learned little or nothing",
            r->p->e->models[t->model].name, (long long)r->p->e->seeds[t->seed], json_number_value(top1), chance);
 }
 
@@ -128,12 +130,13 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
     const struct lb_trial *t = &p->trials[index];
     const struct lb_format_config *f = &p->e->formats[t->format];
     const struct lb_backend_fact *b = &p->backends[t->backend];
-    json_t *line = json_pack("{ss,ss,ss,ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,ss,ss,sb}", "kind", "trial", "trial", t->hash, "build", p->build, "model",
-                             p->e->models[t->model].name, "format", f->name, "codec", f->codec, "scale", f->scale_text ? f->scale_text : "none", "mode",
-                             p->e->modes[t->mode], "numerics", b->exact ? "exact" : "fast", "seed", (json_int_t)p->e->seeds[t->seed], "backend",
-                             p->e->backends[t->backend], "training", p->trainings[t->training].hash, "codec_sha256", p->formats[t->format].sha256,
-                             "codec_plugin_sha256", p->formats[t->format].plugin_sha256, "backend_plugin_sha256", b->entry ? b->entry->file_sha256 : "",
-                             "wraps", p->formats[t->format].wraps);
+    json_t *line =
+        json_pack("{ss,ss,ss,ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,ss,ss,sb}", "kind", "trial", "trial", t->hash, "build", p->build, "model",
+                  p->e->models[t->model].name, "format", f->name, "codec", f->codec, "scale", f->scale_text ? f->scale_text : "none",
+                  "mode", p->e->modes[t->mode], "numerics", b->exact ? "exact" : "fast", "seed", (json_int_t)p->e->seeds[t->seed],
+                  "backend", p->e->backends[t->backend], "training", p->trainings[t->training].hash, "codec_sha256",
+                  p->formats[t->format].sha256, "codec_plugin_sha256", p->formats[t->format].plugin_sha256, "backend_plugin_sha256",
+                  b->entry ? b->entry->file_sha256 : "", "wraps", p->formats[t->format].wraps);
     int lost = set_text(line, "status", lb_status_name(o->status));
     warn_unlearned(r, t, o->reply);
     if (o->status == LB_OK) {
@@ -141,8 +144,8 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
         lost |= json_object_set(line, "measured", json_object_get(o->reply, "measured"));
     } else {
         lost |= set_text(line, "why", o->why);
-        lb_log(LB_LOG_WARN, "trial %.12s (%s, %s, seed %lld): %s: %s", t->hash, f->name, p->e->backends[t->backend], (long long)p->e->seeds[t->seed],
-               lb_status_name(o->status), o->why);
+        lb_log(LB_LOG_WARN, "trial %.12s (%s, %s, seed %lld): %s: %s", t->hash, f->name, p->e->backends[t->backend],
+               (long long)p->e->seeds[t->seed], lb_status_name(o->status), o->why);
     }
     if (lost) {
         json_decref(line);
@@ -192,9 +195,10 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
         result = lb_journal_append(&r->journal, line, err);
         const double seconds = json_number_value(json_object_get(o->reply, "seconds"));
         if (seconds > 0)
-            lb_log(LB_LOG_INFO, "trained %s, seed %lld, on %s: %.1f s, %.0f samples/s, loss %.4f", r->p->e->models[r->p->trainings[i].model].name,
-                   (long long)r->p->e->seeds[r->p->trainings[i].seed], r->p->backends[r->p->trainings[i].backend].name, seconds,
-                   json_number_value(json_object_get(o->reply, "samples_per_s")), json_number_value(json_object_get(o->reply, "loss")));
+            lb_log(LB_LOG_INFO, "trained %s, seed %lld, on %s: %.1f s, %.0f samples/s, loss %.4f",
+                   r->p->e->models[r->p->trainings[i].model].name, (long long)r->p->e->seeds[r->p->trainings[i].seed],
+                   r->p->backends[r->p->trainings[i].backend].name, seconds, json_number_value(json_object_get(o->reply, "samples_per_s")),
+                   json_number_value(json_object_get(o->reply, "loss")));
     } else {
         lb_log(LB_LOG_WARN, "training %.12s: %s: %s", r->p->trainings[i].hash, lb_status_name(o->status), o->why);
     }
@@ -206,7 +210,8 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
 static int trained_before(const struct run *r, const struct lb_training *t)
 {
     const json_t *line = lb_journal_find(&r->journal, "train", "training", t->hash);
-    const char *build = json_string_value(json_object_get(line, "build")), *want = json_string_value(json_object_get(line, "weights_sha256"));
+    const char *build = json_string_value(json_object_get(line, "build")),
+               *want = json_string_value(json_object_get(line, "weights_sha256"));
     char *path = lb_trained_path(r->o->folder, t->hash, NULL), have[65];
     struct lb_safetensors st = {0};
     const int there = path && build && want && !strcmp(build, r->p->build) && lb_exists(path) && !lb_safetensors_open(path, &st, NULL) &&
@@ -348,8 +353,8 @@ int lb_run(const struct lb_plan *p, const struct lb_run_options *o, struct lb_re
     const struct loop trials = {p->n_trials, p->e->limits.timeout_s, lb_trial_work, trial_or_obstacle_settled, finish_trial, "trial"};
     int result = prepare(&r, err);
     if (!result)
-        result = lb_journal_append(&r.journal, describe(p), err) || run_loop(&r, &train, err) || record_obstacles(&r, err) || run_loop(&r, &trials, err) ||
-                         lb_report_write(o->folder, &r.journal, counts, err)
+        result = lb_journal_append(&r.journal, describe(p), err) || run_loop(&r, &train, err) || record_obstacles(&r, err) ||
+                         run_loop(&r, &trials, err) || lb_report_write(o->folder, &r.journal, counts, err)
                      ? -1
                      : 0;
     if (r.child)

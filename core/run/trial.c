@@ -67,7 +67,8 @@ static void warn_not_finite(const struct lb_model *m, const char *file)
     }
 }
 
-static int train(const struct lb_plan *p, const struct lb_training *t, struct lb_model *m, struct lb_train_result *result, struct lb_err *err)
+static int train(const struct lb_plan *p, const struct lb_training *t, struct lb_model *m, struct lb_train_result *result,
+                 struct lb_err *err)
 {
     const struct lb_model_config *c = &p->e->models[t->model];
     char label[160];
@@ -120,11 +121,11 @@ struct work {
     const struct lb_plan *p;
     const struct lb_trial *t;
     const char *folder;
-    struct lb_model *f32, *m;    /* as trained; as formatted */
+    struct lb_model *f32, *m; /* as trained; as formatted */
     struct lb_dev *d;
     struct lb_format *format;
     struct lb_format_stats stats;
-    struct lb_safetensors st;    /* the formatted weights in memory */
+    struct lb_safetensors st; /* the formatted weights in memory */
     char *file;
     struct outputs base, before, after, reference;
     double latency_s;
@@ -168,8 +169,8 @@ static int encode_and_store(struct work *w, struct lb_err *err)
 {
     for (size_t i = 0; i < w->f32->n_params; i++) {
         const struct lb_param_tensor *p = &w->f32->params[i];
-        if (lb_format_encode(w->format, p->name, p->value, p->ndim, p->shape, (uint64_t)w->p->e->seeds[w->t->seed], STREAM_ROUNDING + (uint32_t)i,
-                             &w->st, &w->stats, err))
+        if (lb_format_encode(w->format, p->name, p->value, p->ndim, p->shape, (uint64_t)w->p->e->seeds[w->t->seed],
+                             STREAM_ROUNDING + (uint32_t)i, &w->st, &w->stats, err))
             return -1;
     }
     w->file = lb_formatted_path(w->folder, w->t->hash, err);
@@ -200,7 +201,8 @@ static int run_formatted(struct work *w, struct lb_err *err)
     struct lb_difference d;
     lb_difference(w->before.y, w->after.y, n_outputs(w), &d);
     if (d.elements)
-        return lb_fail(err, "%zu of %zu outputs changed by storing and loading (largest difference %g)", d.elements, n_outputs(w), d.max_abs);
+        return lb_fail(err, "%zu of %zu outputs changed by storing and loading (largest difference %g)", d.elements, n_outputs(w),
+                       d.max_abs);
     return 0;
 }
 
@@ -330,8 +332,8 @@ static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err
     const int r = !trained || create_model(p, w->t->model, &w->f32, err) || create_model(p, w->t->model, &w->m, err) ||
                           lb_model_load(w->f32, trained, NULL, err) || open_backend(p, w->t->backend, &w->d, err) ||
                           lb_format_create(p->formats[w->t->format].config, &w->format, err) || run_on(w, w->f32, w->d, &w->base, err) ||
-                          encode_and_store(w, err) || run_formatted(w, err) || (compare && run_reference(w, err)) || fill_row(w, row, err) ||
-                          fill_measured(w, measured, err)
+                          encode_and_store(w, err) || run_formatted(w, err) || (compare && run_reference(w, err)) ||
+                          fill_row(w, row, err) || fill_measured(w, measured, err)
                       ? -1
                       : 0;
     lb_free(trained);

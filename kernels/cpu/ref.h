@@ -18,8 +18,8 @@ struct ref_conv {
 struct ref_kernels {
     const char *isa;
     /* c (m, n) = act(op(a) op(b) + bias (n)); a (m, k), or (k, m) transposed; b (k, n), or (n, k). bias may be NULL. */
-    void (*gemm)(const float *a, const float *b, const float *bias, float *c, size_t m, size_t n, size_t k, int trans_a, int trans_b, int act,
-                 float alpha);
+    void (*gemm)(const float *a, const float *b, const float *bias, float *c, size_t m, size_t n, size_t k, int trans_a, int trans_b,
+                 int act, float alpha);
     void (*conv2d)(const struct ref_conv *s, const float *x, const float *w, const float *bias, float *y, int act, float alpha);
     void (*conv2d_dx)(const struct ref_conv *s, const float *dy, const float *w, float *dx);
     void (*conv2d_dw)(const struct ref_conv *s, const float *dy, const float *x, float *dw);

@@ -4,8 +4,19 @@
 #include "kernels/cpu/ref_body.h"
 
 const struct ref_kernels ref_kernels_avx2 = {
-    .isa = "avx2", .gemm = gemm, .conv2d = conv2d, .conv2d_dx = conv2d_dx, .conv2d_dw = conv2d_dw, .bias_grad = bias_grad, .act = act_forward,
-    .act_grad = act_grad, .softmax = softmax, .softmax_grad = softmax_grad, .cross_entropy = cross_entropy, .mse = mse, .sgd = sgd,
+    .isa = "avx2",
+    .gemm = gemm,
+    .conv2d = conv2d,
+    .conv2d_dx = conv2d_dx,
+    .conv2d_dw = conv2d_dw,
+    .bias_grad = bias_grad,
+    .act = act_forward,
+    .act_grad = act_grad,
+    .softmax = softmax,
+    .softmax_grad = softmax_grad,
+    .cross_entropy = cross_entropy,
+    .mse = mse,
+    .sgd = sgd,
 };
 #else
 #include "kernels/cpu/ref.h"

@@ -11,11 +11,16 @@ enum { SEGMENT = 256, ROWS = 16, COLS = 32 };
 static float activate(int act, float alpha, float v)
 {
     switch (act) {
-    case REF_RELU: return canon_nan(canon_relu(v));
-    case REF_SCALED_RELU: return canon_nan(alpha * canon_relu(v));
-    case REF_SIGMOID: return canon_sigmoid(v);
-    case REF_TANH: return canon_tanh(v);
-    default: return canon_nan(v);
+    case REF_RELU:
+        return canon_nan(canon_relu(v));
+    case REF_SCALED_RELU:
+        return canon_nan(alpha * canon_relu(v));
+    case REF_SIGMOID:
+        return canon_sigmoid(v);
+    case REF_TANH:
+        return canon_tanh(v);
+    default:
+        return canon_nan(v);
     }
 }
 
@@ -103,11 +108,20 @@ static void gemm_tile(const struct factor *f, size_t k0, size_t nk, size_t j0, s
                 tile[k][j] = f->p[(k0 + k) * f->ld + j0 + j];
 }
 
-static void gemm(const float *a, const float *b, const float *bias, float *c, size_t m, size_t n, size_t k, int trans_a, int trans_b, int act,
-                 float alpha)
+static void gemm(const float *a, const float *b, const float *bias, float *c, size_t m, size_t n, size_t k, int trans_a, int trans_b,
+                 int act, float alpha)
 {
-    const struct product p = {.a = {.p = a, .ld = trans_a ? m : k, .trans = trans_a}, .b = {.p = b, .ld = trans_b ? k : n, .trans = trans_b},
-                              .row = gemm_row, .tile = gemm_tile, .out = c, .m = m, .n = n, .k = k, .col_bias = bias, .act = act, .alpha = alpha};
+    const struct product p = {.a = {.p = a, .ld = trans_a ? m : k, .trans = trans_a},
+                              .b = {.p = b, .ld = trans_b ? k : n, .trans = trans_b},
+                              .row = gemm_row,
+                              .tile = gemm_tile,
+                              .out = c,
+                              .m = m,
+                              .n = n,
+                              .k = k,
+                              .col_bias = bias,
+                              .act = act,
+                              .alpha = alpha};
     product(&p);
 }
 
@@ -136,8 +150,17 @@ static void conv2d(const struct ref_conv *s, const float *x, const float *w, con
 {
     const size_t k = s->c * s->kh * s->kw, positions = s->oh * s->ow;
     for (size_t sample = 0; sample < s->n; sample++) {
-        const struct product p = {.a = {.p = w, .ld = k}, .b = {.p = x, .s = s, .sample = sample}, .row = gemm_row, .tile = conv_tile,
-                                  .out = y + sample * s->o * positions, .m = s->o, .n = positions, .k = k, .row_bias = bias, .act = act, .alpha = alpha};
+        const struct product p = {.a = {.p = w, .ld = k},
+                                  .b = {.p = x, .s = s, .sample = sample},
+                                  .row = gemm_row,
+                                  .tile = conv_tile,
+                                  .out = y + sample * s->o * positions,
+                                  .m = s->o,
+                                  .n = positions,
+                                  .k = k,
+                                  .row_bias = bias,
+                                  .act = act,
+                                  .alpha = alpha};
         product(&p);
     }
 }
@@ -202,8 +225,15 @@ static void conv2d_dx(const struct ref_conv *s, const float *dy, const float *w,
 {
     const size_t image = s->c * s->h * s->w;
     for (size_t sample = 0; sample < s->n; sample++) {
-        const struct product p = {.a = {.p = w, .s = s}, .b = {.p = dy, .s = s, .sample = sample}, .row = dx_row, .tile = dx_tile,
-                                  .out = dx + sample * image, .m = s->c, .n = s->h * s->w, .k = s->o * s->kh * s->kw, .act = REF_LINEAR};
+        const struct product p = {.a = {.p = w, .s = s},
+                                  .b = {.p = dy, .s = s, .sample = sample},
+                                  .row = dx_row,
+                                  .tile = dx_tile,
+                                  .out = dx + sample * image,
+                                  .m = s->c,
+                                  .n = s->h * s->w,
+                                  .k = s->o * s->kh * s->kw,
+                                  .act = REF_LINEAR};
         product(&p);
     }
 }
@@ -242,8 +272,15 @@ static void dw_tile(const struct factor *f, size_t k0, size_t nk, size_t j0, siz
 
 static void conv2d_dw(const struct ref_conv *s, const float *dy, const float *x, float *dw)
 {
-    const struct product p = {.a = {.p = dy, .s = s}, .b = {.p = x, .s = s}, .row = dw_row, .tile = dw_tile, .out = dw,
-                              .m = s->o, .n = s->c * s->kh * s->kw, .k = s->n * s->oh * s->ow, .act = REF_LINEAR};
+    const struct product p = {.a = {.p = dy, .s = s},
+                              .b = {.p = x, .s = s},
+                              .row = dw_row,
+                              .tile = dw_tile,
+                              .out = dw,
+                              .m = s->o,
+                              .n = s->c * s->kh * s->kw,
+                              .k = s->n * s->oh * s->ow,
+                              .act = REF_LINEAR};
     product(&p);
 }
 
@@ -278,11 +315,16 @@ static void act_forward(const float *x, float *y, size_t n, int act, float alpha
 static float derivative(int act, float alpha, float y, float dy)
 {
     switch (act) {
-    case REF_RELU: return y > 0 ? dy : 0.0f;
-    case REF_SCALED_RELU: return y > 0 ? alpha * dy : 0.0f;
-    case REF_SIGMOID: return dy * (y * (1.0f - y));
-    case REF_TANH: return dy * canon_fma(-y, y, 1.0f);
-    default: return dy;
+    case REF_RELU:
+        return y > 0 ? dy : 0.0f;
+    case REF_SCALED_RELU:
+        return y > 0 ? alpha * dy : 0.0f;
+    case REF_SIGMOID:
+        return dy * (y * (1.0f - y));
+    case REF_TANH:
+        return dy * canon_fma(-y, y, 1.0f);
+    default:
+        return dy;
     }
 }
 

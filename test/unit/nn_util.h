@@ -91,7 +91,8 @@ static inline struct lb_dev *open_device(const char *name, unsigned cpumask)
     struct lb_err err = {0};
     const struct lb_backend_options options = {.cpumask = cpumask, .threads = 2};
     char why[256];
-    const struct lb_entry *missing = lb_plugins_refused(name), *e = missing && missing->missing ? NULL : lb_plugins_find(LB_BACKEND, name, &err);
+    const struct lb_entry *missing = lb_plugins_refused(name),
+                          *e = missing && missing->missing ? NULL : lb_plugins_find(LB_BACKEND, name, &err);
     if (missing) {
         snprintf(why, sizeof why, "%s", missing->why);
         drop_all();
