@@ -62,6 +62,15 @@ struct conversion {
 };
 
 /* The expression must match the whole name: the leftmost and longest match is that one where there is one. */
+/* Each tensor has random words of its own, whatever else the file holds: FNV-1a of its name. */
+static uint32_t stream_of(const char *name)
+{
+    uint32_t h = 2166136261u;
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 16777619u;
+    return h | 0x80000000u;
+}
+
 static int is_chosen(const struct conversion *c, const char *name)
 {
     regmatch_t m;
@@ -115,7 +124,8 @@ static int copy_tensor(struct conversion *c, const struct lb_named *item, struct
 /* Straight from wide codes, so that nothing is rounded twice: F64 and integers to a codec without a scale. */
 static int convert_wide(struct conversion *c, const struct lb_named *item, struct lb_err *err)
 {
-    const struct lb_encode how = {.rounding = c->config.rounding, .overflow = c->config.overflow, .seed = c->a->seed};
+    const struct lb_encode how = {.rounding = c->config.rounding, .overflow = c->config.overflow, .seed = c->a->seed,
+                                  .stream = stream_of(item->name)};
     struct lb_codec *codec = NULL;
     struct lb_coder *from = NULL;
     struct lb_tensor t = {0};
@@ -151,7 +161,7 @@ static int convert_f32(struct conversion *c, const struct lb_named *item, struct
             return lb_fail(err, "tensor %s: too many elements", item->name);
     float *x = lb_alloc(n, sizeof *x, err);
     const int r = !x || lb_format_decode(&c->in, item->name, x, n, err) ||
-                          lb_format_encode(c->format, item->name, x, ndim, shape, c->a->seed, 0, &c->out, &c->stats, err)
+                          lb_format_encode(c->format, item->name, x, ndim, shape, c->a->seed, stream_of(item->name), &c->out, &c->stats, err)
                       ? -1
                       : 0;
     lb_free(x);

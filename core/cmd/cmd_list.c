@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_list.c - `lowbit list`: the codecs, backends, named formats and ops that this lowbit has here. */
-#include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/table.h"
 #include "core/cmd/cmd.h"
@@ -79,7 +78,7 @@ static int fill_backends(struct lb_table *t, struct lb_err *err)
         const struct lb_backend *b = (const struct lb_backend *)e->plugin;
         char why[256] = "";
         const int here = b && lb_backend_probe(b, &options, why, sizeof why);
-        const char *const cells[] = {e->name, !b ? NULL : b->exact ? "yes" : "no", !b ? NULL : here ? "yes" : "no", status_of(e),
+        const char *const cells[] = {e->name, !b ? NULL : b->exact ? "declared" : "no", !b ? NULL : here ? "yes" : "no", status_of(e),
                                      e->file, b && !here ? why : reason_of(e),     b ? b->base.help : NULL};
         if (lb_table_add(t, cells, err))
             return -1;
@@ -124,28 +123,18 @@ static int fill_ops(struct lb_table *t, struct lb_err *err)
 
 static const char *const format_columns[] = {"name", "codec", "scale", "file"};
 
-static int add_format(struct lb_table *t, const json_t *f, const char *file, struct lb_err *err)
-{
-    char *codec = lb_json_canonical(json_object_get(f, "codec"), NULL), *scale = lb_json_canonical(json_object_get(f, "scale"), NULL);
-    const char *plain = json_string_value(json_object_get(f, "codec"));
-    const char *const cells[] = {json_string_value(json_object_get(f, "name")), plain ? plain : codec, scale ? scale : "none", file};
-    const int r = lb_table_add(t, cells, err);
-    lb_free(codec);
-    lb_free(scale);
-    return r;
-}
-
 static int fill_formats(struct lb_table *t, struct lb_err *err)
 {
+    struct lb_format_config *f;
+    size_t n;
     char *path = lb_config_formats_path(NULL);
-    if (!path)
-        return 0;
-    json_t *root = lb_json_load(path, err);
-    const json_t *list = json_is_object(root) ? json_object_get(root, "formats") : root;
-    int r = root ? 0 : -1;
-    for (size_t i = 0; !r && i < json_array_size(list); i++)
-        r = add_format(t, json_array_get(list, i), path, err);
-    json_decref(root);
+    int r = lb_config_formats(NULL, &f, &n, err);
+    for (size_t i = 0; !r && i < n; i++) {
+        const char *const cells[] = {f[i].name, f[i].codec, f[i].scale_text, path};
+        r = lb_table_add(t, cells, err);
+    }
+    if (f)
+        lb_config_formats_free(f, n);
     lb_free(path);
     return r;
 }

@@ -35,7 +35,7 @@ static const char *state_of(const struct lb_plan *p, const struct lb_journal *j,
 {
     const struct lb_backend_fact *b = &p->backends[p->trials[i].backend];
     const struct lb_format_fact *f = &p->formats[p->trials[i].format];
-    const char *status = json_string_value(json_object_get(lb_journal_find(j, "trial", "trial", p->trials[i].hash), "status"));
+    const char *status = json_string_value(json_object_get(lb_journal_find(j, "trial", p->trials[i].hash), "status"));
     if (lb_run_done(p, j, i))
         return "done";
     if (b->status != LB_OK || f->status != LB_OK)

@@ -260,6 +260,7 @@ int lb_backend_verify(const struct lb_backend *b, const struct lb_backend_option
         else
             fprintf(report, "%s: unsupported\n", t.kind->name);
     }
+    fprintf(report, "%s: %s\n", b->base.name, r ? "FAILED" : t.exact ? "exact: every op that it has gave the bits of cpu_ref" : "close to cpu_ref, not exact");
 out:
     lb_backend_close(t.d[TESTED]);
     lb_backend_close(t.d[REFERENCE]);

@@ -15,6 +15,29 @@
 
 enum { LOCK_TRIES = 40 };
 
+enum { KEY_SIZE = 128 };
+
+/* "kind" or "kind:hash"; -1 where that is too long for any hash of ours. */
+static int make_key(const char *kind, const char *hash, char key[KEY_SIZE])
+{
+    const int n = snprintf(key, KEY_SIZE, "%s%s%s", kind, hash ? ":" : "", hash ? hash : "");
+    return n < 0 || n >= KEY_SIZE ? -1 : 0;
+}
+
+/* Takes over the reference to a line, also on error; it becomes the last of its kind and of its hash. */
+static int keep(struct lb_journal *j, json_t *line)
+{
+    char key[KEY_SIZE];
+    const char *kind = json_string_value(json_object_get(line, "kind"));
+    const char *hash = kind ? json_string_value(json_object_get(line, !strcmp(kind, "train") ? "training" : "trial")) : NULL;
+    int r = json_array_append_new(j->lines, line);
+    if (!r && kind && !make_key(kind, NULL, key))
+        r = json_object_set(j->last, key, line);
+    if (!r && hash && !make_key(kind, hash, key))
+        r = json_object_set(j->last, key, line);
+    return r;
+}
+
 /* Reads whole lines; *good is where the last of them ends. */
 static int read_lines(struct lb_journal *j, const char *text, size_t n, size_t *good, struct lb_err *err)
 {
@@ -30,7 +53,7 @@ static int read_lines(struct lb_journal *j, const char *text, size_t n, size_t *
             lb_log(LB_LOG_WARN, "%s:%zu: the last line is torn (an earlier run was cut off); its trial will run again", j->path, number);
             return 0;
         }
-        if (json_array_append_new(j->lines, line))
+        if (keep(j, line))
             return lb_fail(err, "out of memory: journal");
         at = (size_t)(end - text) + 1;
         *good = at;
@@ -76,7 +99,7 @@ static int read_all(struct lb_journal *j, int write, struct lb_err *err)
 
 int lb_journal_open(const char *folder, int write, struct lb_journal *j, struct lb_err *err)
 {
-    *j = (struct lb_journal){.fd = -1, .lines = json_array()};
+    *j = (struct lb_journal){.fd = -1, .lines = json_array(), .last = json_object()};
     int n = snprintf(j->path, sizeof j->path, "%s/trials.jsonl", folder);
     int r = 0;
     if (n < 0 || (size_t)n >= sizeof j->path)
@@ -97,6 +120,7 @@ void lb_journal_close(struct lb_journal *j)
     if (j->fd >= 0)
         close(j->fd);
     json_decref(j->lines);
+    json_decref(j->last);
     *j = (struct lb_journal){.fd = -1};
 }
 
@@ -126,19 +150,13 @@ int lb_journal_append(struct lb_journal *j, json_t *line, struct lb_err *err)
     lb_text_free(&t);
     if (r)
         json_decref(line);
-    else if (json_array_append_new(j->lines, line))
+    else if (keep(j, line))
         r = lb_fail(err, "out of memory: journal");
     return r;
 }
 
-json_t *lb_journal_find(const struct lb_journal *j, const char *kind, const char *key, const char *value)
+json_t *lb_journal_find(const struct lb_journal *j, const char *kind, const char *hash)
 {
-    for (size_t i = json_array_size(j->lines); i-- > 0;) {
-        json_t *line = json_array_get(j->lines, i);
-        const char *k = json_string_value(json_object_get(line, "kind"));
-        const char *v = key ? json_string_value(json_object_get(line, key)) : NULL;
-        if (k && !strcmp(k, kind) && (!key || (v && !strcmp(v, value))))
-            return line;
-    }
-    return NULL;
+    char key[KEY_SIZE];
+    return make_key(kind, hash, key) ? NULL : json_object_get(j->last, key);
 }

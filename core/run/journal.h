@@ -10,6 +10,7 @@ struct lb_journal {
     int fd; /* -1: read only */
     char path[4096];
     json_t *lines; /* array of all that was read or appended */
+    json_t *last;  /* "kind", "kind:trial", "kind:training" -> the last such line */
 };
 
 /* Reads the journal of a results folder; a torn last line is dropped with a notice. With `write`, takes the folder's lock first (an error where another
@@ -20,7 +21,7 @@ void lb_journal_close(struct lb_journal *j);
 /* Appends one line and syncs it. Takes over the reference to `line`, also on error. */
 int lb_journal_append(struct lb_journal *j, json_t *line, struct lb_err *err);
 
-/* The last line of that kind whose `key` is `value` (key NULL: the last of the kind), or NULL. Borrowed. */
-json_t *lb_journal_find(const struct lb_journal *j, const char *kind, const char *key, const char *value);
+/* The last line of that kind, or NULL. Borrowed. With `hash`, the last of that trial (kind "trial") or training (kind "train"). */
+json_t *lb_journal_find(const struct lb_journal *j, const char *kind, const char *hash);
 
 #endif

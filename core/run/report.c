@@ -121,7 +121,7 @@ int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_re
     struct lb_report own = {0};
     counts = counts ? counts : &own;
     *counts = own;
-    const json_t *experiment = lb_journal_find(j, "experiment", NULL, NULL);
+    const json_t *experiment = lb_journal_find(j, "experiment", NULL);
     if (!experiment)
         return lb_fail(err, "%s: holds no experiment", j->path);
     json_t *trials = collect(j, experiment, counts, err);

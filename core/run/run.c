@@ -156,7 +156,7 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
 
 json_t *lb_run_done(const struct lb_plan *p, const struct lb_journal *j, size_t trial)
 {
-    json_t *line = lb_journal_find(j, "trial", "trial", p->trials[trial].hash);
+    json_t *line = lb_journal_find(j, "trial", p->trials[trial].hash);
     const char *build = json_string_value(json_object_get(line, "build")), *status = json_string_value(json_object_get(line, "status"));
     return build && status && !strcmp(build, p->build) && !strcmp(status, "ok") ? line : NULL;
 }
@@ -209,7 +209,7 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
 /* Whether an earlier run left the training's file, of this build and unchanged since. */
 static int trained_before(const struct run *r, const struct lb_training *t)
 {
-    const json_t *line = lb_journal_find(&r->journal, "train", "training", t->hash);
+    const json_t *line = lb_journal_find(&r->journal, "train", t->hash);
     const char *build = json_string_value(json_object_get(line, "build")),
                *want = json_string_value(json_object_get(line, "weights_sha256"));
     char *path = lb_trained_path(r->o->folder, t->hash, NULL), have[65];

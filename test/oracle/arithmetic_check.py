@@ -232,7 +232,7 @@ def check_encode(lowbit):
                 continue
             decoded = load_file(back)
             for name, x in inputs.items():
-                expected = fmt.encode_tensor(codec, x, scale, how, 77, None)
+                expected = fmt.encode_tensor(codec, x, scale, how, 77, name)
                 same_encoding(f"{what} {name}", codec, expected, target, name)
                 same(f"{what} {name} decoded", expected[1], decoded[name])
 

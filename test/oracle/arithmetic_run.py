@@ -239,7 +239,7 @@ def check(lowbit, same, same_encoding, codec_of, format_json, wrong):
                 path = f"{folder}/out/models/{trial['trial']}.safetensors"
                 encoded = {}
                 for p, (tensor, w) in enumerate(params.items()):
-                    encoded[tensor] = fmt.encode_tensor(codec, w, scale, how, SEED, p)
+                    encoded[tensor] = fmt.encode_tensor(codec, w, scale, how, SEED, 0x20000 + p)
                     same_encoding(f"{what}: {tensor}", codec, encoded[tensor], path, tensor)
                 row = {**expected_row(layers, params, codec, encoded, flat[-TEST:], y[-TEST:]), "weights_sha256": content_hash(path),
                        "file_bytes": Path(path).stat().st_size, "packed": "no", "top1_f32": trial["row"]["top1_f32"]}

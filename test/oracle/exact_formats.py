@@ -127,8 +127,16 @@ class WideInteger:
         return whole_to_f32(code if code <= self.high else code - (1 << self.bits))
 
 
+def stream_of(name):
+    """4.3: of lowbit convert."""
+    h = 2166136261
+    for b in name.encode():
+        h = (h ^ b) * 16777619 & 0xFFFFFFFF
+    return h | 0x80000000
+
+
 def encode_tensor(codec, x, scale_, how, seed, p):
-    """8.1: (codes, values, scale or None). scale_: ("none",), ("fixed", s), ("absmax",), ("multiply", m, a)."""
+    """p: a stream, or a tensor's name. 8.1: (codes, values, scale or None). scale_: ("none",), ("fixed", s), ("absmax",), ("multiply", m, a)."""
     x = x.ravel()
     s = None
     if scale_[0] == "fixed":
@@ -144,7 +152,7 @@ def encode_tensor(codec, x, scale_, how, seed, p):
     else:
         t = x if s is None else np.zeros_like(x) if s == 0 else x / s
     stochastic = how.get("rounding") == "stochastic"
-    codes = [codec.encode(float(v), word=random(seed, 0x20000 + p if p is not None else 0, i)[0] if stochastic else 0, **how)
+    codes = [codec.encode(float(v), word=random(seed, p if isinstance(p, int) else stream_of(p), i)[0] if stochastic else 0, **how)
              for i, v in enumerate(t)]
     q = np.array([codec.decode(c) for c in codes], f32)
     v = q if scale_[0] == "none" else store((q / m) - a) if scale_[0] == "multiply" else store(q * s)
