@@ -109,9 +109,10 @@ under_valgrind() {
     [ $status = 0 ] && ! grep -q '^==[0-9]*== ' "$work/valgrind.log" && test -s "$work/valgrind/table.csv"
 }
 
-installed() {
+installed() { # wherever it was put, it finds its plugins and formats
     make BUILD=build DESTDIR="$work/root" PREFIX=/usr install && "$work/root/usr/bin/lowbit" --version &&
-        "$work/root/usr/bin/lowbit" list --plugins "$work/root/usr/lib/lowbit" | grep -q cpu_ref
+        "$work/root/usr/bin/lowbit" list backends | grep -q "$work/root/usr/.*lib/lowbit/cpu_ref.so" &&
+        (cd "$work" && "$work/root/usr/bin/lowbit" list formats | grep -q "usr/.*share/lowbit/formats.json")
 }
 
 stage set-up scripts/setup.sh
