@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base/json.h"
-#include "core/base/io.h"
 #include "core/base/mem.h"
 
 #include <limits.h>
@@ -114,17 +113,6 @@ json_t *lb_json_parse(const char *text, size_t n, const char *name, struct lb_er
     if (n > INT_MAX)
         lb_fail(err, "%s: %zu bytes are too many for JSON", name, n);
     return value || n > INT_MAX ? value : fail_parse(text, n, name, &e, err);
-}
-
-json_t *lb_json_load(const char *path, struct lb_err *err)
-{
-    size_t n;
-    char *text = lb_read_file(path, &n, err);
-    if (!text)
-        return NULL;
-    json_t *value = lb_json_parse(text, n, path, err);
-    lb_free(text);
-    return value;
 }
 
 /* ---- A scanner of JSON that is valid; where it is not, it still stops at the NUL ---- */

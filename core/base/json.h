@@ -9,7 +9,6 @@
 
 /* Parses text (n bytes, from `name`), duplicate keys and trailing text rejected. Errors read "name:line:column: ...". A new reference, or NULL. */
 json_t *lb_json_parse(const char *text, size_t n, const char *name, struct lb_err *err);
-json_t *lb_json_load(const char *path, struct lb_err *err);
 
 /* The place (1-based line and column, in characters) of the value at `path`, such as "model.layers[2].filters", in valid JSON text; where the
  * path is absent, the place of the deepest ancestor that exists. An empty path is the whole value. With `key`, the place of the key itself. */

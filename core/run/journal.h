@@ -10,7 +10,7 @@ struct lb_journal {
     int fd; /* -1: read only */
     char path[4096];
     json_t *lines; /* array of all that was read or appended */
-    json_t *last;  /* "kind", "kind:trial", "kind:training" -> the last such line */
+    json_t *last;  /* kind, or "kind:hash" of a trial or a training -> the last such line */
 };
 
 /* Reads the journal of a results folder; a torn last line is dropped with a notice. With `write`, takes the folder's lock first (an error where another
