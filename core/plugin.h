@@ -122,6 +122,9 @@ enum lb_cpu {
     LB_CPU_VBMI = 8
 };
 
+/* LB_FAST: the backend may contract and reorder; one that is as fast without stays exact. */
+enum lb_numerics { LB_EXACT, LB_FAST };
+
 /* What the host offers a backend. Valid from probe to close. */
 struct lb_host {
     uint32_t abi, size;
@@ -133,6 +136,8 @@ struct lb_host {
     void (*free)(const struct lb_host *h, void *p);
     /* Calls fn(arg, 0) .. fn(arg, n - 1), spread over `threads` threads; returns when all are done. Not to be nested. */
     void (*parallel)(const struct lb_host *h, size_t n, void (*fn)(void *arg, size_t i), void *arg);
+    uint32_t numerics; /* enum lb_numerics */
+    const char *cache; /* a folder for what may be kept between runs (compiled shaders), or NULL; several processes use it at once */
 };
 
 /* Device memory. A backend without buffer hooks works on host memory: the host fills in ptr (64-byte aligned). */
@@ -227,6 +232,7 @@ struct lb_sgd { /* v = momentum v + (g + decay w); w = w - lr v.  v may be absen
 struct lb_device_info {
     const char *device, *isa;
     uint32_t threads;
+    uint32_t fast; /* 1: opened with LB_FAST, an `exact` backend does not give the bits of docs/arithmetic.md */
 };
 
 /* A machine that computes. A NULL op is reported as unsupported; nothing is silently computed elsewhere. Ops run in the order of the calls; results
@@ -263,6 +269,14 @@ struct lb_backend {
     int (*cross_entropy)(void *dev, const struct lb_loss *op);
     int (*mse)(void *dev, const struct lb_loss *op);
     int (*sgd)(void *dev, const struct lb_sgd *op);
+
+    /* Optional, all or none: lists of ops. From `record` (NULL on failure) to `record_end` ops are checked and noted, not run; `replay` runs them, as
+     * often as the host likes, on what the buffers then hold. Buffers are neither created nor destroyed, written nor read in between, and those
+     * that a list names outlive it. */
+    void *(*record)(void *dev);
+    int (*record_end)(void *dev, void *list);
+    int (*replay)(void *dev, void *list);
+    void (*record_free)(void *dev, void *list);
 };
 
 #endif

@@ -39,7 +39,7 @@ static void close_device(void *dev)
 
 static void info(void *dev, struct lb_device_info *out)
 {
-    *out = (struct lb_device_info){"cpu", ((struct device *)dev)->k->isa, 1};
+    *out = (struct lb_device_info){.device = "cpu", .isa = ((struct device *)dev)->k->isa, .threads = 1};
 }
 
 static const struct ref_kernels *kernels(void *dev)

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/cpu/vec.h"
+#include "kernels/cpu/conv.h"

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifdef __AVX2__
+#include "kernels/cpu/gemm_body.h"
+
+void gemm_init_avx2(struct gemm_kernels *k)
+{
+    k->isa = VEC_ISA;
+}
+#else
+typedef int gemm_avx2_is_not_for_this_machine;
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/cpu/gemm_body.h"
+
+void gemm_init_c(struct gemm_kernels *k)
+{
+    k->isa = VEC_ISA;
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/cpu/rows_body.h"
+
+void rows_init_c(struct rows_kernels *k)
+{
+    k->isa = VEC_ISA;
+}

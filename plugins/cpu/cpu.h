@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu.h - the private header of the backend `cpu`: its device, and the ops that its files define. */
+#ifndef LB_CPU_H
+#define LB_CPU_H
+
+#include "core/plugin.h"
+#include "kernels/cpu/kernels.h"
+
+struct cpu_device {
+    const struct lb_host *host;
+    struct cpu_kernels k;
+    void *work; /* grows to the largest op's need, then stays: no allocation in a training loop */
+    size_t work_bytes;
+};
+
+/* At least `bytes` of scratch memory, 64-byte aligned, until the next call; NULL (and a message) where memory is out. */
+void *cpu_work(struct cpu_device *d, size_t bytes);
+
+/* The ops; `dev` is a struct cpu_device. */
+int cpu_gemm(void *dev, const struct lb_gemm *op); /* cpu_gemm.c */
+int cpu_conv2d(void *dev, const struct lb_conv2d *op); /* cpu_conv.c */
+int cpu_conv2d_dx(void *dev, const struct lb_conv2d_grad *op);
+int cpu_conv2d_dw(void *dev, const struct lb_conv2d_grad *op);
+int cpu_bias_grad(void *dev, const struct lb_bias_grad *op); /* cpu_rows.c */
+int cpu_act(void *dev, const struct lb_act_op *op);
+int cpu_act_grad(void *dev, const struct lb_act_op *op);
+int cpu_softmax(void *dev, const struct lb_softmax *op);
+int cpu_softmax_grad(void *dev, const struct lb_softmax *op);
+int cpu_cross_entropy(void *dev, const struct lb_loss *op);
+int cpu_mse(void *dev, const struct lb_loss *op);
+int cpu_sgd(void *dev, const struct lb_sgd *op);
+
+#endif
