@@ -68,7 +68,7 @@ static void close_device(void *dev)
 static void info(void *dev, struct lb_device_info *out)
 {
     const struct device *d = dev;
-    *out = (struct lb_device_info){"cpu", d->blas.core, d->host->threads};
+    *out = (struct lb_device_info){.device = "cpu", .isa = d->blas.core, .threads = d->host->threads};
 }
 
 /* ---- Work on ranges of n elements (or rows), one for each thread ---- */

@@ -22,7 +22,7 @@ static void stop(void *dev)
 static void info(void *dev, struct lb_device_info *out)
 {
     (void)dev;
-    *out = (struct lb_device_info){"bad", "none", 1};
+    *out = (struct lb_device_info){.device = "bad", .isa = "none", .threads = 1};
 }
 
 static int buf_create(void *dev, struct lb_buf *b)

@@ -21,7 +21,7 @@ static void *open_device(const struct lb_host *h, char *why, size_t why_size)
 static void info(void *dev, struct lb_device_info *out)
 {
     (void)dev;
-    *out = (struct lb_device_info){"cpu", "c", 1};
+    *out = (struct lb_device_info){.device = "cpu", .isa = "c", .threads = 1};
 }
 
 /* Without momentum it is right but for a NaN's bits; it is only asked about special values in every other case. */
