@@ -119,6 +119,9 @@ int lb_plugins_check_backend(const struct lb_backend *b, struct lb_err *err)
     const int hooks = !!b->buf_create + !!b->buf_destroy + !!b->buf_write + !!b->buf_read;
     if (hooks != 0 && hooks != 4)
         return lb_fail(err, "%d of the 4 buffer hooks, all or none are wanted", hooks);
+    const int lists = !!b->record + !!b->record_end + !!b->replay + !!b->record_free;
+    if (lists != 0 && lists != 4)
+        return lb_fail(err, "%d of the 4 hooks of recorded lists, all or none are wanted", lists);
     if (b->exact > 1)
         return lb_fail(err, "exact is %u, wanted 0 or 1", b->exact);
     return 0;

@@ -51,7 +51,8 @@ static void info(void *dev, struct lb_device_info *out)
 }
 
 /* The four buffer hooks are left NULL, all of them: the host then gives each buffer 64-byte aligned memory in buf->ptr. A device with memory of its own
- * sets buf->ptr in buf_create and copies in buf_write and buf_read. `sync` is left NULL because each op is done when it returns. */
+ * sets buf->ptr in buf_create and copies in buf_write and buf_read. `sync` is left NULL because each op is done when it returns. `record` and its three companions are left NULL too: they are for
+ * a device that wants to be told a list of ops once and then only to run it again. */
 
 /* ---- Ops -------------------------------------------------------------------------------------------------------------------------- */
 

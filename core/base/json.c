@@ -368,6 +368,10 @@ static json_t *step_into(json_t *at, const char **path, json_t *value, struct lb
     memcpy(key, start, n);
     key[n] = 0;
     *path += n;
+    if (!**path && json_is_null(value)) { /* as if the key had not been given; no option takes null */
+        json_object_del(at, key);
+        return value;
+    }
     json_t *put = !**path ? json_incref(value) : json_object_get(at, key) ? NULL : json_object();
     if (put && json_object_set_new(at, key, put)) {
         lb_fail(err, "\"%.80s\" is not UTF-8", key);

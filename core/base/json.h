@@ -21,7 +21,8 @@ json_t *lb_json_text(const char *s);
 /* Canonical text: sorted keys, no blanks. Equal values give equal text. Freed with lb_free. */
 char *lb_json_canonical(const json_t *value, struct lb_err *err);
 
-/* Sets the value at path ("train.epochs", "formats[0].scale") to `text`, read as JSON, or as a string where it is no JSON. Missing objects are made. */
+/* Sets the value at path ("train.epochs", "formats[0].scale") to `text`, read as JSON, or as a string where it is no JSON; null takes the
+ * key out. Missing objects are made. */
 int lb_json_set(json_t *root, const char *path, const char *text, struct lb_err *err);
 
 #endif

@@ -56,7 +56,7 @@ static int run(int argc, char **argv)
         r = lb_fail(&err, "measure: wants an existing --model and one --backend");
     if (!r) {
         a.m.model = &e->models[a.model];
-        a.m.backend = e->backends[0];
+        a.m.backend = &e->backends[0];
         a.m.options = lb_backend_globals();
         r = lb_measure(&a.m, reply, &err);
     }

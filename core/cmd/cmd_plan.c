@@ -76,7 +76,7 @@ static int run(int argc, char **argv)
         const char *state = state_of(p, &j, i);
         done += !strcmp(state, "done");
         printf("%.16s  %-11s %s  seed %lld  %s  %s  %s\n", t->hash, state, e->models[t->model].name, (long long)e->seeds[t->seed],
-               e->formats[t->format].name, e->modes[t->mode], e->backends[t->backend]);
+               e->formats[t->format].name, e->modes[t->mode], e->backends[t->backend].name);
     }
     if (!err.set)
         lb_log(LB_LOG_INFO, "%zu trials, %zu done; data: %s", p->n_trials, done, p->data.described);

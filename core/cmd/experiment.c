@@ -8,7 +8,7 @@
 enum { KEY_SET = 0x3000, KEY_BACKEND };
 
 static const struct argp_option options[] = {
-    {"set", KEY_SET, "PATH=VALUE", 0, "Change one option of the config: --set train.epochs=2 (repeatable)", 1},
+    {"set", KEY_SET, "PATH=VALUE", 0, "Change one option of the config: --set train.epochs=2 (repeatable); null takes it out", 1},
     {"backend", KEY_BACKEND, "B", 0, "Run on this backend only: --set backends=[\"B\"]", 1},
     {0}};
 

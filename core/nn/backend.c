@@ -4,15 +4,19 @@
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The host as a backend sees it comes first, so that the callbacks find the rest. */
 struct open_backend {
     struct lb_dev d;
     struct lb_pool *pool;
+    char cache[4096];
 };
 
 static struct open_backend *self(const struct lb_host *h)
@@ -63,6 +67,33 @@ unsigned lb_cpu_features(void)
     return f;
 }
 
+/* Makes the folder and those above it. */
+static int make_folder(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        const int lost = mkdir(path, 0777) && errno != EEXIST;
+        *slash = '/';
+        if (lost)
+            return -1;
+    }
+    return mkdir(path, 0777) && errno != EEXIST ? -1 : 0;
+}
+
+/* LOWBIT_CACHE (empty: none), else the user's cache folder. NULL where none can be had: nothing is kept then. */
+static const char *cache_folder(char *path, size_t size)
+{
+    const char *own = getenv("LOWBIT_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = -1;
+    if (own)
+        n = snprintf(path, size, "%s", own);
+    else if (xdg && *xdg == '/')
+        n = snprintf(path, size, "%s/lowbit", xdg);
+    else if (home && *home == '/')
+        n = snprintf(path, size, "%s/.cache/lowbit", home);
+    return n > 0 && (size_t)n < size && !make_folder(path) ? path : NULL;
+}
+
 static void setup(struct open_backend *o, const struct lb_backend *b, const struct lb_backend_options *opt)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -77,7 +108,9 @@ static void setup(struct open_backend *o, const struct lb_backend *b, const stru
                                  .log = host_log,
                                  .alloc = host_alloc,
                                  .free = host_free,
-                                 .parallel = host_parallel};
+                                 .parallel = host_parallel,
+                                 .numerics = (unsigned)opt->numerics,
+                                 .cache = cache_folder(o->cache, sizeof o->cache)};
 }
 
 int lb_backend_probe(const struct lb_backend *b, const struct lb_backend_options *opt, char *why, size_t why_size)

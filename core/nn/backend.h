@@ -12,6 +12,7 @@ struct lb_backend_options {
     const char *device;
     unsigned cpumask;    /* enum lb_cpu bits that may be used; ~0u: all */
     unsigned threads;    /* 0: one a CPU */
+    int numerics;        /* enum lb_numerics */
     const char *plugins; /* --plugins, for the processes that lowbit starts */
 };
 

@@ -5,6 +5,15 @@
 
 #include <string.h>
 
+/* What a device has recorded: inference (no args) or a step of so many samples. */
+struct recorded {
+    void *list;
+    size_t batch;
+    int is_step;
+    struct lb_step_args args;
+};
+enum { RECORDED = 4 }; /* a full and a last batch, with this epoch's learning rate and the one before */
+
 struct lb_net {
     const struct lb_model *m;
     struct lb_dev *d;
@@ -12,6 +21,8 @@ struct lb_net {
     struct lb_buf input, labels, loss, grad[2]; /* grad: the gradient at a layer's output and at its input, in turn */
     struct lb_buf *y;                           /* of each layer */
     struct lb_buf *w, *g, *v;                   /* parameters, gradients, momenta */
+    struct recorded recorded[RECORDED];
+    size_t oldest;
 };
 
 static struct lb_ref ref(struct lb_buf *b)
@@ -77,6 +88,9 @@ void lb_net_destroy(struct lb_net *n)
 {
     if (!n)
         return;
+    for (size_t i = 0; i < RECORDED; i++)
+        if (n->recorded[i].list)
+            n->d->ops->record_free(n->d->dev, n->recorded[i].list);
     for (size_t i = 0; n->y && i < n->m->n_layers; i++)
         lb_buf_destroy(n->d, &n->y[i]);
     for (size_t i = 0; n->w && n->g && n->v && i < n->m->n_params; i++) {
@@ -149,27 +163,11 @@ static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err
     return LB_RUN(n->d, act, &op, err);
 }
 
-static int forward(struct lb_net *n, const float *x, size_t batch, struct lb_err *err)
+static int forward(struct lb_net *n, size_t batch, struct lb_err *err)
 {
-    if (lb_buf_write(n->d, &n->input, 0, x, batch * n->m->layers[0].in, err))
-        return -1;
     for (size_t i = 0; i < n->m->n_layers; i++)
         if (forward_layer(n, i, batch, err))
             return -1;
-    return 0;
-}
-
-int lb_net_infer(struct lb_net *n, const float *x, size_t count, float *y, float *logits, struct lb_err *err)
-{
-    const struct lb_model *m = n->m;
-    const size_t in = m->layers[0].in, out = m->classes, last = m->n_layers - 1;
-    struct lb_buf *raw = m->softmax_last ? (last ? &n->y[last - 1] : &n->input) : &n->y[last];
-    for (size_t at = 0; at < count; at += n->batch) {
-        const size_t batch = count - at < n->batch ? count - at : n->batch;
-        if (forward(n, x + at * in, batch, err) || lb_buf_read(n->d, &n->y[last], 0, y + at * out, batch * out, err) ||
-            (logits && lb_buf_read(n->d, raw, 0, logits + at * out, batch * out, err)))
-            return -1;
-    }
     return 0;
 }
 
@@ -249,13 +247,10 @@ static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx,
 static int update(struct lb_net *n, const struct lb_step_args *a, struct lb_err *err)
 {
     for (size_t i = 0; i < n->m->n_params; i++) {
-        const size_t elems = n->m->params[i].elems;
-        if (a->momentum != 0 && !n->v[i].ptr && lb_buf_create(n->d, elems, &n->v[i], err))
-            return -1;
         const struct lb_sgd op = {.w = ref(&n->w[i]),
                                   .g = ref(&n->g[i]),
                                   .v = n->v[i].ptr ? ref(&n->v[i]) : (struct lb_ref){0},
-                                  .n = elems,
+                                  .n = n->m->params[i].elems,
                                   .lr = a->lr,
                                   .momentum = a->momentum,
                                   .decay = a->decay};
@@ -265,19 +260,90 @@ static int update(struct lb_net *n, const struct lb_step_args *a, struct lb_err 
     return 0;
 }
 
-int lb_net_step(struct lb_net *n, const struct lb_step_args *a, const float *x, const int32_t *labels, size_t batch, float *loss,
-                struct lb_err *err)
+/* ---- Runs: the ops of an inference, or (with args) of a step, on what the buffers hold ---- */
+
+static int ops(struct lb_net *n, const struct lb_step_args *a, size_t batch, struct lb_err *err)
 {
-    size_t from = 0;
-    if (forward(n, x, batch, err) || lb_buf_write(n->d, &n->labels, 0, labels, batch, err) || loss_backward(n, a, batch, &from, err))
+    size_t from = 0, first = 0; /* the first layer with weights: nothing before it needs a gradient */
+    if (forward(n, batch, err) || (a && loss_backward(n, a, batch, &from, err)))
         return -1;
-    size_t first = 0; /* the first layer with weights: nothing before it needs a gradient */
     while (first < n->m->n_layers && n->m->layers[first].weight < 0)
         first++;
     for (size_t i = from; i-- > first;)
         if (backward_layer(n, i, batch, i > first, err))
             return -1;
-    return update(n, a, err) || (loss && lb_buf_read(n->d, &n->loss, 0, loss, batch, err)) ? -1 : 0;
+    return a ? update(n, a, err) : 0;
+}
+
+/* The same as a list, which the caller replays. */
+static int record(struct lb_net *n, const struct lb_step_args *a, size_t batch, struct recorded *r, struct lb_err *err)
+{
+    const struct lb_backend *b = n->d->ops;
+    if (r->list)
+        b->record_free(n->d->dev, r->list);
+    *r = (struct recorded){.list = b->record(n->d->dev), .batch = batch, .is_step = a != NULL, .args = a ? *a : (struct lb_step_args){0}};
+    if (!r->list)
+        return lb_backend_result(n->d, "record", -1, err);
+    const int lost = ops(n, a, batch, err); /* the list is ended all the same, so that it can be freed */
+    const int ended = b->record_end(n->d->dev, r->list);
+    if (!lost && !ended)
+        return 0;
+    b->record_free(n->d->dev, r->list);
+    r->list = NULL;
+    return lost ? -1 : lb_backend_result(n->d, "record_end", ended, err);
+}
+
+static int is_of(const struct recorded *r, const struct lb_step_args *a, size_t batch)
+{
+    const struct lb_step_args *b = &r->args;
+    return r->list && r->batch == batch && r->is_step == (a != NULL) &&
+           (!a || (a->loss == b->loss && a->reduction == b->reduction && !(a->lr < b->lr || a->lr > b->lr) &&
+                   !(a->momentum < b->momentum || a->momentum > b->momentum) && !(a->decay < b->decay || a->decay > b->decay)));
+}
+
+static int run(struct lb_net *n, const struct lb_step_args *a, size_t batch, struct lb_err *err)
+{
+    if (!n->d->ops->record)
+        return ops(n, a, batch, err);
+    for (size_t i = 0; i < RECORDED; i++)
+        if (is_of(&n->recorded[i], a, batch))
+            return lb_backend_result(n->d, "replay", n->d->ops->replay(n->d->dev, n->recorded[i].list), err);
+    struct recorded *r = &n->recorded[n->oldest];
+    n->oldest = (n->oldest + 1) % RECORDED;
+    return record(n, a, batch, r, err) || lb_backend_result(n->d, "replay", n->d->ops->replay(n->d->dev, r->list), err) ? -1 : 0;
+}
+
+int lb_net_infer(struct lb_net *n, const float *x, size_t count, float *y, float *logits, struct lb_err *err)
+{
+    const struct lb_model *m = n->m;
+    const size_t in = m->layers[0].in, out = m->classes, last = m->n_layers - 1;
+    struct lb_buf *raw = m->softmax_last ? (last ? &n->y[last - 1] : &n->input) : &n->y[last];
+    for (size_t at = 0; at < count; at += n->batch) {
+        const size_t batch = count - at < n->batch ? count - at : n->batch;
+        if (lb_buf_write(n->d, &n->input, 0, x + at * in, batch * in, err) || run(n, NULL, batch, err) ||
+            lb_buf_read(n->d, &n->y[last], 0, y + at * out, batch * out, err) ||
+            (logits && lb_buf_read(n->d, raw, 0, logits + at * out, batch * out, err)))
+            return -1;
+    }
+    return 0;
+}
+
+/* Momenta are there from the first step that has any. */
+static int create_momenta(struct lb_net *n, struct lb_err *err)
+{
+    for (size_t i = 0; i < n->m->n_params; i++)
+        if (!n->v[i].ptr && lb_buf_create(n->d, n->m->params[i].elems, &n->v[i], err))
+            return -1;
+    return 0;
+}
+
+int lb_net_step(struct lb_net *n, const struct lb_step_args *a, const float *x, const int32_t *labels, size_t batch, float *loss,
+                struct lb_err *err)
+{
+    if ((a->momentum != 0 && create_momenta(n, err)) || lb_buf_write(n->d, &n->input, 0, x, batch * n->m->layers[0].in, err) ||
+        lb_buf_write(n->d, &n->labels, 0, labels, batch, err))
+        return -1;
+    return run(n, a, batch, err) || (loss && lb_buf_read(n->d, &n->loss, 0, loss, batch, err)) ? -1 : 0;
 }
 
 int lb_net_gradient(struct lb_net *n, size_t i, float *out, struct lb_err *err)

@@ -110,12 +110,25 @@ static int check_published(const struct reading *r, const json_t *models, const 
     return 0;
 }
 
+static int check_backends(const struct reading *r, json_t *seen)
+{
+    for (size_t i = 0; i < r->e->n_backends; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "backends[%zu]", i);
+        if (check_name(r, seen, r->e->backends[i].name, path))
+            return -1;
+    }
+    return 0;
+}
+
 static int check_names(const struct reading *r)
 {
-    json_t *models = json_object(), *formats = json_object();
-    int result = check_models(r, models) || check_formats(r, formats) || check_published(r, models, formats) ? -1 : 0;
+    json_t *models = json_object(), *formats = json_object(), *backends = json_object();
+    int result =
+        check_models(r, models) || check_formats(r, formats) || check_backends(r, backends) || check_published(r, models, formats) ? -1 : 0;
     json_decref(models);
     json_decref(formats);
+    json_decref(backends);
     return result;
 }
 
@@ -148,6 +161,37 @@ static int complete_formats(struct reading *r)
     return 0;
 }
 
+/* "cpu-avx2-1t": the backend, and what is said of it. */
+static char *backend_name(const struct lb_backend_config *b, struct lb_err *err)
+{
+    static const char *const isa[] = {[LB_ISA_BEST] = "", [LB_ISA_C] = "-c", [LB_ISA_AVX2] = "-avx2", [LB_ISA_AVX512] = "-avx512"};
+    struct lb_text t = {0};
+    lb_text_add(&t, "%s%s", b->backend, isa[b->isa]);
+    if (b->threads)
+        lb_text_add(&t, "-%lldt", (long long)b->threads);
+    for (const char *c = b->device ? b->device : ""; *c; c++)
+        lb_text_add(&t, "%s%c", c == b->device ? "-" : "", isalnum((unsigned char)*c) ? *c : '_');
+    if (b->numerics >= 0)
+        lb_text_add(&t, b->numerics == LB_FAST ? "-fast" : "-exact");
+    return lb_text_end(&t, err) ? NULL : t.s;
+}
+
+static int complete_backends(struct reading *r)
+{
+    const json_t *list = json_object_get(r->root, "backends");
+    for (size_t i = 0; i < r->e->n_backends; i++) {
+        struct lb_backend_config *b = &r->e->backends[i];
+        json_t *bare = list ? NULL : json_string(b->backend); /* the default */
+        b->json = lb_options_canonical(&lb_backend_table, list ? json_array_get(list, i) : bare, r->err);
+        json_decref(bare);
+        if (!b->json || (!b->name && !(b->name = backend_name(b, r->err))))
+            return r->err->set ? -1 : lb_fail(r->err, "out of memory: JSON");
+        if (b->numerics < 0)
+            b->numerics = r->e->numerics;
+    }
+    return 0;
+}
+
 /* The training that applies to a model, canonical; {} where its weights come from a file. */
 static json_t *training_of(const struct reading *r, const struct lb_model_config *m, const json_t *model)
 {
@@ -175,7 +219,7 @@ static int complete(struct reading *r, const char *path)
         if (!m->json || !m->train_json)
             return lb_fail(r->err, "out of memory: JSON");
     }
-    return complete_formats(r);
+    return complete_backends(r) || complete_formats(r) ? -1 : 0;
 }
 
 int lb_config_load(const char *path, const char *const *sets, size_t n_sets, struct lb_experiment **out, struct lb_err *err)
@@ -225,6 +269,8 @@ void lb_config_destroy(struct lb_experiment *e)
         json_decref(e->models[i].json);
         json_decref(e->models[i].train_json);
     }
+    for (size_t i = 0; e->backends && i < e->n_backends; i++)
+        json_decref(e->backends[i].json);
     json_decref(e->data_json);
     lb_free(e->path);
     lb_options_free(&lb_experiment_table, e);

@@ -113,6 +113,18 @@ struct lb_published {
     char *size; /* as printed there: "374.21 KB", or NULL */
 };
 
+/* One of "backends": a backend's name, or an object that says how it is run; {"backend": "cpu", "isa": "avx2", "threads": 1}. */
+struct lb_backend_config {
+    char *backend;   /* the plugin's name */
+    char *name;      /* of its rows; default: the backend and what is said of it, "cpu-avx2-1t", "vulkan-fast" */
+    int isa;         /* enum lb_isa: the CPU features it may use */
+    int64_t threads; /* 0: as the command line has it */
+    char *device;    /* NULL: as the command line has it */
+    int numerics;    /* enum lb_numerics; -1: the experiment's */
+    json_t *json;    /* what was said, but for the name; decides the hash, and makes the same backend in another process */
+};
+enum lb_isa { LB_ISA_BEST, LB_ISA_C, LB_ISA_AVX2, LB_ISA_AVX512 };
+
 struct lb_limits_config {
     double timeout_s;       /* of one trial; default 3600 */
     double train_timeout_s; /* of one training; default 86400 */
@@ -134,8 +146,9 @@ struct lb_experiment {
     size_t n_formats;
     char **modes; /* ["w"] */
     size_t n_modes;
-    char **backends; /* default ["cpu_ref"] */
+    struct lb_backend_config *backends; /* default ["cpu_ref"] */
     size_t n_backends;
+    int numerics;        /* enum lb_numerics, of the backends that say nothing themselves */
     int64_t infer_batch; /* "infer": {"batch": 64}: the batch of all inference after training and of latency */
     int explain;         /* "report": {"explain": true}: adds the table of causes */
     char *published_source;

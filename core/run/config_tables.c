@@ -206,7 +206,24 @@ const struct lb_table lb_formats_file_table = {.name = "formats.json", .help = "
 static const char *const modes[] = {"w", NULL};
 static const struct lb_option seed_item = {.type = LB_OPT_INT, .min = 0, .max = LB_INT_MAX};
 static const struct lb_option mode_item = {.type = LB_OPT_TEXT, .choices = modes};
-static const struct lb_option backend_item = {.type = LB_OPT_TEXT, .max = 100, .flags = LB_WORD};
+static const char *const isas[] = {"best", "c", "avx2", "avx512", NULL};
+static const char *const numerics[] = {"exact", "fast", NULL};
+
+static const struct lb_option backend_options[] = {
+    {.key = "backend", .type = LB_OPT_TEXT, IN(lb_backend_config, backend), .max = 100, .flags = LB_REQUIRED | LB_WORD,
+     .help = "what computes, as `lowbit list backends` shows it"},
+    {.key = "name", .type = LB_OPT_TEXT, IN(lb_backend_config, name), .max = 100, .flags = LB_WORD | LB_UNHASHED,
+     .help = "of its rows; by default made of what stands here: cpu-avx2-1t"},
+    {.key = "isa", .type = LB_OPT_CHOICE, IN(lb_backend_config, isa), .choices = isas, .value = "best",
+     .help = "the instruction set it may use; by default the best that the machine has and --cpumask leaves"},
+    {.key = "threads", .type = LB_OPT_INT, IN(lb_backend_config, threads), .min = 1, .max = 4096, .help = "instead of --threads"},
+    {.key = "device", .type = LB_OPT_TEXT, IN(lb_backend_config, device), .max = 200, .help = "instead of --device: name or index"},
+    {.key = "numerics", .type = LB_OPT_CHOICE, IN(lb_backend_config, numerics), .choices = numerics,
+     .help = "instead of the experiment's"},
+    {0}};
+const struct lb_table lb_backend_table = {.name = "backend", .help = "what computes, and how", .options = backend_options,
+                                          .text = &backend_options[0]};
+static const struct lb_option backend_item = {.type = LB_OPT_OBJECT, .table = &lb_backend_table};
 
 static const struct lb_option infer_options[] = {
     {.key = "batch", .type = LB_OPT_INT, IN(lb_experiment, infer_batch), .min = 1, .max = 1e6, .value = "64",
@@ -264,6 +281,8 @@ static const struct lb_option experiment_options[] = {
      .value = "[\"w\"]", .flags = LB_UNIQUE, .help = "what is in the format: w, the weights"},
     {.key = "backends", .type = LB_OPT_LIST, LIST_IN(lb_experiment, backends, n_backends), .item = &backend_item, .min = 1, .max = 100,
      .value = "[\"cpu_ref\"]", .flags = LB_UNIQUE, .help = "what computes, as `lowbit list backends` shows them"},
+    {.key = "numerics", .type = LB_OPT_CHOICE, IN(lb_experiment, numerics), .choices = numerics, .value = "exact",
+     .help = "fast: backends may contract and reorder; those that gain nothing by it stay exact"},
     {.key = "infer", .type = LB_OPT_OBJECT, .offset = 0, .table = &infer_table, .value = "{}", .help = "how trained models are run"},
     {.key = "report", .type = LB_OPT_OBJECT, .offset = 0, .table = &report_table, .value = "{}", .help = "what is written"},
     {.key = "published", .type = LB_OPT_OBJECT, .offset = 0, .table = &published_table, .help = "published figures, set beside ours"},

@@ -6,7 +6,8 @@
 #include "core/run/config.h"
 #include "core/run/options.h"
 
-extern const struct lb_table lb_experiment_table, lb_data_table, lb_model_table, lb_train_table, lb_format_table, lb_formats_file_table;
+extern const struct lb_table lb_experiment_table, lb_data_table, lb_model_table, lb_train_table, lb_format_table, lb_formats_file_table,
+    lb_backend_table;
 
 /* The formats.json that applies to a config; all NULL where there is none. */
 struct lb_formats_file {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/markdown.h"
 #include "core/base/io.h"
+#include "core/run/parity.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -342,14 +343,16 @@ static void put_page(struct page *p)
     const int models = json_array_size(json_object_get(p->experiment, "models")) > 1;
     const int backends = json_array_size(json_object_get(p->experiment, "backends")) > 1;
     put_head(p);
+    lb_parity_add(p->experiment, p->trials, &p->out);
     for (size_t from = 0, to; from < p->n; from = to) {
         for (to = from; to < p->n && same(p->groups[from].first, p->groups[to].first, "model") &&
                         same(p->groups[from].first, p->groups[to].first, "backend");)
             to++;
         const json_t *first = p->groups[from].first;
         if (models || backends)
-            lb_text_add(&p->out, "## %s%s%s\n\n", models ? text_of(first, "model") : "", models && backends ? ", " : "",
-                        backends ? text_of(first, "backend") : "");
+            lb_text_add(&p->out, "## %s%s%s%s\n\n", models ? text_of(first, "model") : "", models && backends ? ", " : "",
+                        backends ? text_of(first, "backend") : "",
+                        backends && !strcmp(text_of(first, "numerics"), "fast") ? " (fast)" : "");
         put_table(p, from, to);
         put_learned(p, from, to);
         put_picks(p, from, to);

@@ -45,8 +45,14 @@ static int infer(const struct lb_measure *m, struct lb_dev *d, const float *x, f
 int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err)
 {
     struct lb_dev *d = NULL;
-    const struct lb_entry *e = lb_plugins_find(LB_BACKEND, m->backend, err);
-    if (!e || lb_backend_open((const struct lb_backend *)e->plugin, &m->options, &d, err))
+    struct lb_backend_options options;
+    char why[256];
+    const struct lb_entry *e = lb_plugins_find(LB_BACKEND, m->backend->backend, err);
+    if (!e)
+        return -1;
+    if (lb_plan_backend_options(m->backend, &m->options, &options, why, sizeof why))
+        return lb_fail(err, "backend %s: %s", m->backend->name, why);
+    if (lb_backend_open((const struct lb_backend *)e->plugin, &options, &d, err))
         return -1;
     float *x = lb_alloc(m->batch * m->channels * m->height * m->width, sizeof *x, err),
           *y = lb_alloc(m->batch * m->classes, sizeof *y, err);
@@ -104,6 +110,7 @@ int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t b
                      struct lb_err *err)
 {
     const struct lb_dataset *d = &p->data;
+    struct lb_text backend = {0};
     char input[128], model[32], cpumask[32], threads[32];
     snprintf(input, sizeof input, "%zu,%zu,%zu,%zu,%zu", d->channels, d->height, d->width, d->classes, batch);
     snprintf(model, sizeof model, "%zu", t->model);
@@ -132,15 +139,19 @@ int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t b
         argv[n++] = "--set";
         argv[n++] = p->e->sets[i];
     }
-    argv[n++] = "--backend"; /* behind the --set options, which may name several */
-    argv[n++] = p->backends[t->backend].name;
+    char *json = json_dumps(p->backends[t->backend].config->json, JSON_COMPACT);
+    lb_text_add(&backend, "backends=[%s]", json ? json : "");
+    free(json);
+    argv[n++] = "--set"; /* behind the config's own, which may name several */
+    argv[n++] = backend.s;
     size_t none, base = 0, peak = 0;
-    int r = run_fresh((char *const *)(uintptr_t)argv, &none, &base, err);
+    int r = lb_text_end(&backend, err) || run_fresh((char *const *)(uintptr_t)argv, &none, &base, err) ? -1 : 0;
     argv[n++] = "--file";
     argv[n++] = file;
     if (!r)
         r = run_fresh((char *const *)(uintptr_t)argv, tensor_bytes, &peak, err);
     *rss = peak > base ? peak - base : 0;
+    lb_text_free(&backend);
     lb_free(argv);
     return r;
 }

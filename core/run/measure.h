@@ -9,7 +9,8 @@
 struct lb_measure {
     const struct lb_model_config *model;
     size_t channels, height, width, classes, batch;
-    const char *backend, *file; /* file NULL: the same without a model */
+    const struct lb_backend_config *backend;
+    const char *file; /* NULL: the same without a model */
     struct lb_backend_options options;
 };
 

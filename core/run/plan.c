@@ -38,14 +38,16 @@ static int look_at_backend(void *arg, json_t *reply, struct lb_err *err)
     const struct look *l = arg;
     const struct lb_backend *b = (const struct lb_backend *)l->backend->entry->plugin;
     char why[512];
-    if (!lb_backend_probe(b, &l->plan->options, why, sizeof why))
+    const struct lb_backend_options *options = &l->backend->options;
+    if (!lb_backend_probe(b, options, why, sizeof why))
         return json_object_set_new(reply, "skipped", lb_json_text(why)) ? lb_fail(err, "out of memory: reply") : 0;
     struct lb_dev *d;
-    if (lb_backend_open(b, &l->plan->options, &d, err))
+    if (lb_backend_open(b, options, &d, err))
         return -1;
     const int lost = json_object_set_new(reply, "isa", lb_json_text(d->info.isa ? d->info.isa : "")) ||
                      json_object_set_new(reply, "device", lb_json_text(d->info.device ? d->info.device : "")) ||
-                     json_object_set_new(reply, "threads", json_integer(d->info.threads));
+                     json_object_set_new(reply, "threads", json_integer(d->info.threads)) ||
+                     json_object_set_new(reply, "fast", json_boolean(d->info.fast));
     lb_backend_close(d);
     return lost ? lb_fail(err, "out of memory: reply") : 0;
 }
@@ -89,11 +91,37 @@ static int find(const struct lb_plan *p, uint32_t kind, const char *name, const 
     return 0;
 }
 
+int lb_plan_backend_options(const struct lb_backend_config *c, const struct lb_backend_options *given, struct lb_backend_options *out,
+                            char *why, size_t why_size)
+{
+    static const unsigned features[] = {[LB_ISA_BEST] = ~0u,
+                                        [LB_ISA_C] = 0,
+                                        [LB_ISA_AVX2] = LB_CPU_AVX2,
+                                        [LB_ISA_AVX512] = LB_CPU_AVX2 | LB_CPU_AVX512 | LB_CPU_VNNI | LB_CPU_VBMI};
+    static const unsigned needed[] = {[LB_ISA_AVX2] = LB_CPU_AVX2, [LB_ISA_AVX512] = LB_CPU_AVX2 | LB_CPU_AVX512};
+    const unsigned needs = c->isa < LB_ISA_AVX2 ? 0 : needed[c->isa];
+    *out = *given;
+    out->numerics = c->numerics;
+    out->cpumask &= features[c->isa];
+    out->threads = c->threads ? (unsigned)c->threads : given->threads;
+    out->device = c->device ? c->device : given->device;
+    if (!(needs & ~(lb_cpu_features() & given->cpumask)))
+        return 0;
+    snprintf(why, why_size, "isa %s: this machine lacks it, or --cpumask hides it", c->isa == LB_ISA_AVX2 ? "avx2" : "avx512");
+    return -1;
+}
+
 static int learn_backend(const struct lb_plan *p, struct lb_backend_fact *b, struct lb_err *err)
 {
-    if (find(p, LB_BACKEND, b->name, &b->entry, &b->status, b->why, sizeof b->why, err) || !b->entry)
+    if (find(p, LB_BACKEND, b->plugin, &b->entry, &b->status, b->why, sizeof b->why, err) || !b->entry)
         return err->set ? -1 : 0;
     b->exact = ((const struct lb_backend *)b->entry->plugin)->exact != 0;
+    b->options = p->options;
+    b->options.numerics = p->e->numerics;
+    if (b->config && lb_plan_backend_options(b->config, &p->options, &b->options, b->why, sizeof b->why)) {
+        b->status = LB_SKIPPED;
+        return 0;
+    }
     struct look l = {.plan = p, .backend = b};
     struct lb_outcome o;
     lb_child_run(look_at_backend, &l, patience(p), &o);
@@ -107,6 +135,7 @@ static int learn_backend(const struct lb_plan *p, struct lb_backend_fact *b, str
     copy(b->isa, sizeof b->isa, json_string_value(json_object_get(o.reply, "isa")));
     copy(b->device, sizeof b->device, json_string_value(json_object_get(o.reply, "device")));
     b->threads = (unsigned)json_integer_value(json_object_get(o.reply, "threads"));
+    b->exact = b->exact && !json_is_true(json_object_get(o.reply, "fast"));
     json_decref(o.reply);
     return 0;
 }
@@ -142,13 +171,24 @@ static int hash_json(json_t *o, char hex[65], struct lb_err *err)
 }
 
 /* What decides the bits that a backend gives: for exact ones nothing but the arithmetic. The name is there all the same, so that each backend's
- * own training is run and can be compared. */
+ * own training is run and can be compared; and so is what a config says of it, for the same end. */
 static json_t *backend_identity(const struct lb_backend_fact *b)
 {
-    if (b->exact)
-        return json_pack("{ss,sb}", "name", b->name, "exact", 1);
-    return json_pack("{ss,ss,ss,si,ss}", "name", b->name, "isa", b->isa, "device", b->device, "threads", (int)b->threads, "plugin",
-                     b->entry ? b->entry->file_sha256 : "");
+    const struct lb_backend_config *c = b->config;
+    if (!b->exact)
+        return json_pack("{ss,ss,ss,si,ss}", "name", b->plugin, "isa", b->isa, "device", b->device, "threads", (int)b->threads, "plugin",
+                         b->entry ? b->entry->file_sha256 : "");
+    json_t *o = json_pack("{ss,sb}", "name", b->plugin, "exact", 1);
+    int lost = !o;
+    if (c && c->isa != LB_ISA_BEST)
+        lost |= json_object_set_new(o, "isa", json_integer(c->isa));
+    if (c && c->threads)
+        lost |= json_object_set_new(o, "threads", json_integer((json_int_t)c->threads));
+    if (c && c->device)
+        lost |= json_object_set_new(o, "device", json_string(c->device));
+    if (lost)
+        json_decref(o);
+    return lost ? NULL : o;
 }
 
 const struct lb_train_config *lb_plan_train(const struct lb_plan *p, size_t model)
@@ -210,18 +250,25 @@ static int hash_build(struct lb_plan *p, struct lb_err *err)
 
 /* ---- The plan ---- */
 
-static long backend_index(struct lb_plan *p, const char *name, struct lb_err *err)
+static long add_backend(struct lb_plan *p, const char *name, const char *plugin, const struct lb_backend_config *c, struct lb_err *err)
+{
+    struct lb_backend_fact *b = &p->backends[p->n_backends];
+    *b = (struct lb_backend_fact){.name = name, .plugin = plugin, .config = c};
+    if (learn_backend(p, b, err))
+        return -1;
+    b->plugin = b->entry ? b->entry->name : plugin; /* as the plugin spells it: that is what is hashed */
+    b->is_reference = !p->with_reference && c && !strcmp(b->plugin, "cpu_ref");
+    p->with_reference |= b->is_reference;
+    return (long)p->n_backends++;
+}
+
+/* What trains: one of the config's backends by its name there, or another. */
+static long training_backend(struct lb_plan *p, const char *name, struct lb_err *err)
 {
     for (size_t i = 0; i < p->n_backends; i++)
         if (!strcmp(p->backends[i].name, name))
             return (long)i;
-    struct lb_backend_fact *b = &p->backends[p->n_backends];
-    b->name = name;
-    if (learn_backend(p, b, err))
-        return -1;
-    b->name = b->entry ? b->entry->name : name; /* as the plugin spells it: that is what is hashed */
-    b->is_reference = !strcmp(b->name, "cpu_ref");
-    return (long)p->n_backends++;
+    return add_backend(p, name, name, NULL, err);
 }
 
 static int learn(struct lb_plan *p, struct lb_err *err)
@@ -232,10 +279,9 @@ static int learn(struct lb_plan *p, struct lb_err *err)
     if (!p->backends || !p->formats)
         return -1;
     for (size_t i = 0; i < e->n_backends; i++) {
-        const long b = backend_index(p, e->backends[i], err);
-        if (b < 0)
+        const struct lb_backend_config *c = &e->backends[i];
+        if (add_backend(p, c->name, c->backend, c, err) < 0)
             return -1;
-        p->with_reference |= p->backends[b].is_reference;
     }
     for (size_t i = 0; i < e->n_formats; i++) {
         p->formats[i].config = &e->formats[i];
@@ -249,7 +295,7 @@ static int learn(struct lb_plan *p, struct lb_err *err)
 static long training_index(struct lb_plan *p, size_t model, size_t seed, size_t backend, struct lb_err *err)
 {
     const char *own = lb_plan_train(p, model)->backend;
-    const long on = own ? backend_index(p, own, err) : (long)backend;
+    const long on = own ? training_backend(p, own, err) : (long)backend;
     if (on < 0)
         return -1;
     struct lb_training t = {.model = model, .seed = seed, .backend = (size_t)on};

@@ -11,11 +11,15 @@
 
 /* What is known of a backend or of a format before any trial: found in a child, so that a plugin that crashes is a fact too. */
 struct lb_backend_fact {
-    const char *name;
-    const struct lb_entry *entry; /* NULL: there is none of that name, or its file was refused */
-    enum lb_status status;        /* LB_OK, or what its trials become */
+    const char *name;                       /* of its rows: the config's */
+    const char *plugin;                     /* the plugin's name */
+    const struct lb_backend_config *config; /* NULL: a backend that only trains, with nothing said of it */
+    struct lb_backend_options options;      /* how it is opened */
+    const struct lb_entry *entry;           /* NULL: there is none of that name, or its file was refused */
+    enum lb_status status;                  /* LB_OK, or what its trials become */
     char why[1024];
-    int exact, is_reference;
+    int exact;                 /* opened like this it gives the bits of the rules */
+    int is_reference;          /* the first cpu_ref: what others are compared with */
     char isa[64], device[128]; /* part of the hash of what is not exact */
     unsigned threads;
 };
@@ -58,6 +62,11 @@ struct lb_plan {
 /* Plugins must have been loaded. Fails where the data is bad or a model does not fit it; missing data is no failure, see data_missing. */
 int lb_plan_create(const struct lb_experiment *e, const struct lb_backend_options *options, struct lb_plan **out, struct lb_err *err);
 void lb_plan_destroy(struct lb_plan *p);
+
+/* The options that a backend is opened with: those of the command line, `given`, and what its config says. -1 with the reason where it asks for an
+ * instruction set that this machine lacks. */
+int lb_plan_backend_options(const struct lb_backend_config *c, const struct lb_backend_options *given, struct lb_backend_options *out,
+                            char *why, size_t why_size);
 
 /* The effective training config of a model. */
 const struct lb_train_config *lb_plan_train(const struct lb_plan *p, size_t model);

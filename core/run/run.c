@@ -97,7 +97,7 @@ static json_t *describe(const struct lb_plan *p)
     for (size_t i = 0; i < e->n_models; i++)
         lost |= json_array_append_new(models, describe_model(p, i));
     for (size_t i = 0; i < e->n_backends; i++)
-        lost |= json_array_append_new(backends, json_string(e->backends[i]));
+        lost |= json_array_append_new(backends, json_string(e->backends[i].name));
     if (lost) {
         json_decref(models);
         models = NULL; /* and so the whole line is */
@@ -130,13 +130,12 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
     const struct lb_trial *t = &p->trials[index];
     const struct lb_format_config *f = &p->e->formats[t->format];
     const struct lb_backend_fact *b = &p->backends[t->backend];
-    json_t *line =
-        json_pack("{ss,ss,ss,ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,ss,ss,sb}", "kind", "trial", "trial", t->hash, "build", p->build, "model",
-                  p->e->models[t->model].name, "format", f->name, "codec", f->codec, "scale", f->scale_text ? f->scale_text : "none",
-                  "mode", p->e->modes[t->mode], "numerics", b->exact ? "exact" : "fast", "seed", (json_int_t)p->e->seeds[t->seed],
-                  "backend", p->e->backends[t->backend], "training", p->trainings[t->training].hash, "codec_sha256",
-                  p->formats[t->format].sha256, "codec_plugin_sha256", p->formats[t->format].plugin_sha256, "backend_plugin_sha256",
-                  b->entry ? b->entry->file_sha256 : "", "wraps", p->formats[t->format].wraps);
+    json_t *line = json_pack("{ss,ss,ss,ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,ss,ss,sb}", "kind", "trial", "trial", t->hash, "build", p->build,
+                             "model", p->e->models[t->model].name, "format", f->name, "codec", f->codec, "scale",
+                             f->scale_text ? f->scale_text : "none", "mode", p->e->modes[t->mode], "numerics", b->exact ? "exact" : "fast",
+                             "seed", (json_int_t)p->e->seeds[t->seed], "backend", b->name, "training", p->trainings[t->training].hash,
+                             "codec_sha256", p->formats[t->format].sha256, "codec_plugin_sha256", p->formats[t->format].plugin_sha256,
+                             "backend_plugin_sha256", b->entry ? b->entry->file_sha256 : "", "wraps", p->formats[t->format].wraps);
     int lost = set_text(line, "status", lb_status_name(o->status));
     warn_unlearned(r, t, o->reply);
     if (o->status == LB_OK) {
@@ -144,8 +143,8 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
         lost |= json_object_set(line, "measured", json_object_get(o->reply, "measured"));
     } else {
         lost |= set_text(line, "why", o->why);
-        lb_log(LB_LOG_WARN, "trial %.12s (%s, %s, seed %lld): %s: %s", t->hash, f->name, p->e->backends[t->backend],
-               (long long)p->e->seeds[t->seed], lb_status_name(o->status), o->why);
+        lb_log(LB_LOG_WARN, "trial %.12s (%s, %s, seed %lld): %s: %s", t->hash, f->name, b->name, (long long)p->e->seeds[t->seed],
+               lb_status_name(o->status), o->why);
     }
     if (lost) {
         json_decref(line);

@@ -51,7 +51,7 @@ static int create_model(const struct lb_plan *p, size_t index, struct lb_model *
 
 static int open_backend(const struct lb_plan *p, size_t index, struct lb_dev **d, struct lb_err *err)
 {
-    return lb_backend_open((const struct lb_backend *)p->backends[index].entry->plugin, &p->options, d, err);
+    return lb_backend_open((const struct lb_backend *)p->backends[index].entry->plugin, &p->backends[index].options, d, err);
 }
 
 /* ---- Training ---- */

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 # Cases that the schema takes for valid, each with the reason why no schema of this kind can see the error.
 ONLY_LOWBIT = {
+    "backends_same_name": "a text and an object get the same name by default",
     "formats_same_name": "a text and an object get the same name by default",
     "formats_same_default_name": "two objects get the same name by default",
     "layer_init_low_high": "one number compared with another",

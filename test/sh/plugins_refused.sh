@@ -59,6 +59,7 @@ bad_no_decode_int|BAD: no `decode_int`: a codec wider than 16 bits needs it, and
 bad_no_init|BAD: state_size is 8, but there is no `init` to fill it
 bad_no_info|bad: no `info`: a backend needs it
 bad_buffers|bad: 1 of the 4 buffer hooks, all or none are wanted
+bad_record|bad: 1 of the 4 hooks of recorded lists, all or none are wanted
 bad_no_symbol|no symbol `lb_plugins`
 bad_function|`lb_plugins` is not a list of pointers
 bad_no_end|`lb_plugins` has no NULL at its end

@@ -112,7 +112,10 @@ Test(config, defaults)
     cr_expect(e->data.train == 0 && e->data.test == 0 && e->data.seed == 1 && !e->data.path);
     cr_expect(e->n_models == 1 && e->n_seeds == 1 && e->seeds[0] == 1 && e->n_formats == 1 && e->n_modes == 1 && e->n_backends == 1);
     cr_expect_str_eq(e->modes[0], "w");
-    cr_expect_str_eq(e->backends[0], "cpu_ref");
+    cr_expect_str_eq(e->backends[0].name, "cpu_ref");
+    cr_expect_str_eq(e->backends[0].backend, "cpu_ref");
+    cr_expect(e->backends[0].isa == LB_ISA_BEST && !e->backends[0].threads && !e->backends[0].device);
+    cr_expect(e->numerics == LB_EXACT && e->backends[0].numerics == LB_EXACT);
     cr_expect(e->infer_batch == 64 && e->limits.timeout_s == 3600 && e->limits.train_timeout_s == 86400);
     const struct lb_train_config *t = &e->train;
     cr_expect(!t->backend && t->epochs == 5 && t->batch == 64 && t->lr == 0.05 && t->momentum == 0 && t->decay == 0 && t->lr_decay == 1);
@@ -128,6 +131,18 @@ Test(config, defaults)
     cr_expect_str_eq(f->codec, "F32");
     cr_expect_str_eq(f->scale_text, "none");
     cr_expect(f->rule == LB_SCALE_NONE && f->rounding == LB_NEAREST && f->overflow == -1 && f->n_params == 0);
+    lb_config_destroy(e);
+}
+
+Test(config, backend_names)
+{
+    const char *sets[] = {"backends=[{\"backend\":\"cpu\",\"isa\":\"avx512\",\"threads\":2},{\"backend\":\"vulkan\",\"numerics\":\"fast\"},"
+                          "{\"backend\":\"vulkan\",\"device\":\"llvm pipe\"},\"cpu\"]"};
+    static const char *const names[] = {"cpu-avx512-2t", "vulkan-fast", "vulkan-llvm_pipe", "cpu"};
+    struct lb_experiment *e = load("test/config/valid/minimal.json", sets, 1);
+    cr_assert(e->n_backends == 4);
+    for (int i = 0; i < 4; i++)
+        cr_expect_str_eq(e->backends[i].name, names[i]);
     lb_config_destroy(e);
 }
 
@@ -154,7 +169,14 @@ Test(config, every_key)
     cr_expect(t->epochs == 0 && t->batch == 20 && t->lr == 0.01 && t->momentum == 0.9 && t->decay == 0.0001 && t->lr_decay == 0.5);
     cr_expect(t->loss == LB_MSE && t->reduction == LB_HALF && t->shuffle == LB_SHUFFLE_ONCE);
     cr_expect(e->train.epochs == 3 && e->n_seeds == 3 && e->seeds[0] == 0 && e->seeds[2] == 123456789012);
-    cr_expect(e->n_formats == 6 && e->n_backends == 2 && e->infer_batch == 1 && e->explain == 1);
+    cr_expect(e->n_formats == 6 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
+    const struct lb_backend_config *b = e->backends;
+    cr_expect_str_eq(b[1].name, "one");
+    cr_expect_str_eq(b[1].backend, "cpu");
+    cr_expect_str_eq(b[1].device, "0");
+    cr_expect(b[1].isa == LB_ISA_AVX2 && b[1].threads == 1 && b[1].numerics == LB_EXACT);
+    cr_expect_str_eq(b[2].name, "cpu_blas");
+    cr_expect(e->numerics == LB_FAST && b[0].numerics == LB_FAST && b[2].numerics == LB_FAST);
     cr_expect_str_eq(e->published_source, "a paper");
     cr_expect(e->n_published == 2 && e->published[0].quality == 99.5 && e->published[0].avg_dev == -0.5);
     cr_expect_str_eq(e->published[0].size, "374.21 KB");
