@@ -76,7 +76,7 @@ vectors() {
 quick() { # folder of the build, folder of the result, options...
     local build=$1 out=$2
     shift 2
-    "$build/lowbit" run configs/quick.json --backend cpu_ref --out "$out" "$@"
+    "$build/lowbit" run configs/quick.json --out "$out" "$@"
 }
 
 # One config, run twice by one build and once by another compiler's, each from nothing.
@@ -102,7 +102,7 @@ no_network() {
 under_valgrind() {
     command -v valgrind >/dev/null || { echo "valgrind is not installed" && return 77; }
     valgrind -q --trace-children=yes --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,possible --track-fds=no \
-        build/lowbit run configs/quick.json --backend cpu_ref --out "$work/valgrind" --set data.train=100 --set data.test=50 \
+        build/lowbit run configs/quick.json --out "$work/valgrind" --set data.train=100 --set data.test=50 \
         --set train.epochs=1 --set 'formats=["F64", "F16", "F4_X8", "I8_X100", "U32_X1E6", "INT8"]' 2>"$work/valgrind.log"
     local status=$?
     cat "$work/valgrind.log"

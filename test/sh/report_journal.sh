@@ -5,7 +5,7 @@ set -euo pipefail
 . test/sh/util.bash
 
 small=(--set data.train=100 --set data.test=32 --set train.epochs=1 --set 'formats=["F32","F4_X8"]' --quiet)
-expect 1 "$lowbit" run configs/quick.json "${small[@]}" --out "$tmp/run" --set 'backends=["cpu_ref","skeleton"]' --set 'seeds=[1,2,3]' # half unsupported
+expect 1 "$lowbit" run configs/quick.json "${small[@]}" --out "$tmp/run" --set 'backends=["cpu","skeleton"]' --set 'seeds=[1,2,3]' # half unsupported
 expect 0 "$lowbit" verify "$tmp/run"
 
 copy() { # NAME: a folder that holds nothing but the journal

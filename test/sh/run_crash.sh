@@ -76,7 +76,7 @@ grep -q '^2 of 18 trials ok' "$tmp/err" || fail "no count on stderr" "$tmp/err"
 # ---- Codecs ----
 run 1 "$tmp/c" --set "formats=[\"F16\",$(list "$tmp/codecs"),\"I8_X100\"]"
 [ "$(rows ok "$tmp/c")" = 2 ] && [ "$(wc -l <"$tmp/c/table.csv")" = 8 ] || fail "2 rows of 7 are ok" "$tmp/c/table.csv"
-while IFS='|' read -r name status why; do row "$tmp/c" "$name" cpu_ref "$status" "$why"; done <"$tmp/codecs"
+while IFS='|' read -r name status why; do row "$tmp/c" "$name" cpu "$status" "$why"; done <"$tmp/codecs"
 
 # ---- Again: only what is not ok, and a plugin that was repaired is tried ----
 cp "$tmp/c/table.csv" "$tmp/before.csv"
@@ -96,11 +96,11 @@ run 0 "$tmp/s" --set 'formats=["F16","NEEDS_STUB"]' --set 'backends=["cpu_ref","
 
 # ---- A training that fails, and one that nobody needs ----
 run 1 "$tmp/t" --set 'formats=["F16"]' --set train.backend=abort
-row "$tmp/t" F16 cpu_ref crashed "training: signal 6 (Aborted)"
+row "$tmp/t" F16 cpu crashed "training: signal 6 (Aborted)"
 run 1 "$tmp/t" --set 'formats=["F16"]' --set train.backend=hang --set limits.train_timeout_s=1
-row "$tmp/t" F16 cpu_ref timeout "training: ended after its time limit"
+row "$tmp/t" F16 cpu timeout "training: ended after its time limit"
 run 0 "$tmp/t" --set 'formats=["F16"]' --set train.backend=absent
-row "$tmp/t" F16 cpu_ref skipped "needs what nobody has"
+row "$tmp/t" F16 cpu skipped "needs what nobody has"
 run 1 "$tmp/n" --set 'formats=["CRASH"]'
 [ "$(lines train "$tmp/n")" = 0 ] || fail "trained for no trial"
 

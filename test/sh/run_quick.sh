@@ -16,7 +16,7 @@ expect 0 "$lowbit" run configs/quick.json --out "$tmp/main" || finish
 [ "$(rows ok "$tmp/main")" = 17 ] && [ "$(wc -l <"$tmp/main/table.csv")" = 18 ] || fail "17 rows, all ok, are wanted" "$tmp/main/table.csv"
 [ "$(wc -l <"$tmp/main/measured.csv")" = 18 ] || fail "17 rows of measured.csv are wanted" "$tmp/main/measured.csv"
 [ "$(lines train "$tmp/main") $(lines trial "$tmp/main")" = "1 17" ] || fail "the journal: one training and 17 trials are wanted"
-grep -q '^F32,F32,none,w,exact,cpu_ref,1,100.0000,0.0000,0.0000,[0-9.]*,0.0000,100.0000,0,inf,32.0000,' "$tmp/main/table.csv" ||
+grep -q '^F32,F32,none,w,exact,cpu,1,100.0000,0.0000,0.0000,[0-9.]*,0.0000,100.0000,0,inf,32.0000,' "$tmp/main/table.csv" ||
     fail "F32 is not the network itself" "$tmp/main/table.csv"
 grep -q 'train.*epoch' "$tmp/err" || fail "no word of the training on stderr" "$tmp/err"
 "$BUILD/lowbit" verify "$tmp/main" >"$tmp/out" 2>&1 || fail "lowbit verify finds artifacts that are not those of the journal" "$tmp/out"

@@ -12,7 +12,7 @@ fail() {
     exit 1
 }
 
-for backend in cpu_ref cpu_blas; do
+for backend in cpu_ref cpu cpu_blas; do
     for mask in 15 1 0; do
         command="$BUILD/lowbit verify --cpumask $mask $BUILD/plugins/$backend.so"
         status=0
