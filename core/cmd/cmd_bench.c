@@ -10,10 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_M = 0x2000, KEY_N, KEY_K, KEY_FORMAT, KEY_BACKEND, KEY_MODEL, KEY_BATCH, KEY_SECONDS, KEY_CSV };
+enum { KEY_M = 0x2000, KEY_N, KEY_K, KEY_FORMAT, KEY_BACKEND, KEY_MODEL, KEY_BATCH, KEY_SECONDS, KEY_NO_PEERS, KEY_CSV };
 
 struct args {
     struct lb_bench_options o;
+    const char *backends[LB_BENCH_BACKENDS];
     int csv;
 };
 
@@ -50,6 +51,19 @@ static void take_op(struct argp_state *state, struct args *a, const char *arg)
     a->o.op = arg;
 }
 
+/* One name, or several with commas between. */
+static void take_backends(struct argp_state *state, struct args *a, char *arg)
+{
+    for (char *rest = arg, *name; (name = strsep(&rest, ","));) {
+        if (!*name)
+            argp_error(state, "--backend: a name is missing");
+        if (a->o.n_backends == LB_BENCH_BACKENDS)
+            argp_error(state, "--backend: more than %d", LB_BENCH_BACKENDS);
+        a->backends[a->o.n_backends++] = name;
+    }
+    a->o.backends = a->backends;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct args *a = state->input;
@@ -73,7 +87,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->o.format = arg;
         return 0;
     case KEY_BACKEND:
-        a->o.backend = arg;
+        take_backends(state, a, arg);
+        return 0;
+    case KEY_NO_PEERS:
+        a->o.no_peers = 1;
         return 0;
     case KEY_MODEL:
         if (strcmp(arg, "cnn") != 0 && strcmp(arg, "mlp") != 0)
@@ -91,28 +108,36 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+static const char doc[] = /* what stands behind \v comes after the options */
+    "Measures the backends and codecs that are here, beside OpenBLAS (the backend cpu_blas) and, where its library is installed, oneDNN."
+    "\vWhat a row is compared with ran in turns with it, in the same process and on as many threads. `seconds` is the median of the "
+    "`turns`, "
+    "`spread` the distance of their quartiles as a share of it, `best` the fastest. `ratio` is the share of what the machine can do "
+    "(`of`), "
+    "measured in the same turns. vs_openblas, vs_onednn and vs_cpu_ref say how many times as fast a row is as the fastest `method` of that "
+    "one. For a convolution these are its own convolutions, and, \"alone\", the matrix product without the making of the matrix. With b "
+    "packed beforehand a product does less than the others, so nothing is compared with it.\n\n"
+    "gemm, gemv: c = a b, or with \"bT\" c = a b^T, which is what --m, --n and --k measure. Results that differ by more than rounding are "
+    "an "
+    "error.\n\n"
+    "LOWBIT_DNNL: the file of oneDNN, version 2 (default: libdnnl.so.2)";
+
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"m", KEY_M, "M", 0, "gemm: rows of the result", 0},
-                                                 {"n", KEY_N, "N", 0, "gemm, gemv: columns of the result", 0},
-                                                 {"k", KEY_K, "K", 0, "gemm, gemv: length of the sums", 0},
-                                                 {"format", KEY_FORMAT, "CODEC", 0, "codec: only this one", 0},
-                                                 {"backend", KEY_BACKEND, "B", 0, "Only this one", 0},
-                                                 {"model", KEY_MODEL, "cnn|mlp", 0, "train, forward: the network (default: cnn)", 0},
-                                                 {"batch", KEY_BATCH, "N", 0, "train, forward, conv: samples at a time (default: 64)", 0},
-                                                 {"seconds", KEY_SECONDS, "S", 0, "About so long for each comparison (default: 1)", 0},
-                                                 {"csv", KEY_CSV, NULL, 0, "Print CSV", 0},
-                                                 {0}};
-    static const struct argp argp = {
-        options,
-        parse,
-        "[gemm|gemv|conv|train|forward|codec]",
-        "Measures the backends and codecs that are here. What a row is compared with ran in turns with it, in the same "
-        "process; times are medians of the turns. `ratio` is the share of what the machine can do (`of`).",
-        NULL,
-        NULL,
-        NULL};
-    struct args a = {.o = {.batch = 64, .seconds = 1}};
+    static const struct argp_option options[] = {
+        {"m", KEY_M, "M", 0, "gemm: rows of the result", 0},
+        {"n", KEY_N, "N", 0, "gemm, gemv: columns of the result", 0},
+        {"k", KEY_K, "K", 0, "gemm, gemv: length of the sums", 0},
+        {"format", KEY_FORMAT, "CODEC", 0, "codec: only this one", 0},
+        {"backend", KEY_BACKEND, "B[,B]", 0, "These, repeatable (default: all that run here, without cpu_ref and the skeletons)", 0},
+        {"no-peers", KEY_NO_PEERS, NULL, 0, "Without OpenBLAS and oneDNN", 0},
+        {"model", KEY_MODEL, "cnn|mlp", 0, "train, forward: the network (default: both)", 0},
+        {"batch", KEY_BATCH, "N", 0, "train, forward, conv: samples at a time (default: 64; forward also 1)", 0},
+        {"seconds", KEY_SECONDS, "S", 0, "About so long for each comparison (default: 1)", 0},
+        {"csv", KEY_CSV, NULL, 0, "Print CSV", 0},
+        {0}};
+    static const struct argp argp = {options, parse, "[gemm|gemv|conv|train|forward|codec]", doc, NULL, NULL, NULL};
+    struct args a = {.o = {.seconds = 1}};
     struct lb_table t = {0};
     struct lb_err err = {0};
     if (lb_cmd_parse("bench", &argp, argc, argv, &a) || lb_cmd_plugins())

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bench_codec.c - encoding and decoding of a large binary32 tensor, against moving as many bytes on one thread. */
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/format/coder.h"
 #include "core/plugins.h"
@@ -34,18 +35,18 @@ static int decode(void *arg, struct lb_err *err)
     return 0;
 }
 
-static int one_way(const struct lb_bench_options *o, const struct job *j, int encoding, struct lb_table *t, struct lb_err *err)
+static int one_way(const struct bench *b, const struct job *j, int encoding, struct lb_err *err)
 {
     const size_t wide = ELEMENTS * sizeof(float);
-    const unsigned cpu = lb_cpu_features() & o->host.cpumask;
     struct lb_bench_stream streams[BENCH_STREAMS];
     struct job copy = *j;
     struct contender c[BENCH_STREAMS + 1] = {{.run = encoding ? encode : decode, .arg = &copy}};
-    const size_t n = encoding ? lb_bench_streams(streams, j->x, wide, j->codes, j->bytes, cpu)
-                              : lb_bench_streams(streams, j->codes, j->bytes, j->x, wide, cpu);
+    const size_t n = encoding ? lb_bench_streams(streams, j->x, wide, j->codes, j->bytes, b->cpu)
+                              : lb_bench_streams(streams, j->codes, j->bytes, j->x, wide, b->cpu);
     for (size_t i = 0; i < n; i++)
         c[i + 1] = (struct contender){.run = lb_bench_stream_run, .arg = &streams[i]};
-    if (lb_bench_race(c, n + 1, o->seconds, err))
+    lb_progress("bench: codec %s", lb_coder_codec(j->coder)->base.name);
+    if (lb_bench_race(c, n + 1, b->o->seconds, err))
         return -1;
     size_t best = 1;
     for (size_t i = 2; i <= n; i++)
@@ -57,12 +58,12 @@ static int one_way(const struct lb_bench_options *o, const struct job *j, int en
                                 .shape = "64 MiB of F32",
                                 .format = lb_coder_codec(j->coder)->base.name,
                                 .threads = 1,
-                                .seconds = c[0].seconds,
+                                .time = &c[0],
                                 .rate = total / c[0].seconds * 1e-9,
                                 .unit = "GB/s",
                                 .ratio = c[best].seconds / c[0].seconds,
                                 .of = of};
-    return lb_bench_row(t, &r, err);
+    return lb_bench_row(b->t, &r, err);
 }
 
 /* Normally distributed numbers, near enough, times 4: most of them in the range of a 4-bit float. */
@@ -74,7 +75,7 @@ static void fill(float *x)
     }
 }
 
-static int measure(const struct lb_bench_options *o, const char *name, struct lb_table *t, struct lb_err *err)
+static int measure(const struct bench *b, const char *name, struct lb_err *err)
 {
     struct lb_codec *codec = NULL;
     struct lb_coder *coder = NULL;
@@ -90,7 +91,7 @@ static int measure(const struct lb_bench_options *o, const char *name, struct lb
     }
     if (!r) {
         fill(j.x);
-        r = one_way(o, &j, 1, t, err) || one_way(o, &j, 0, t, err) ? -1 : 0;
+        r = one_way(b, &j, 1, err) || one_way(b, &j, 0, err) ? -1 : 0;
     }
     lb_free(j.x);
     lb_free(j.codes);
@@ -99,13 +100,13 @@ static int measure(const struct lb_bench_options *o, const char *name, struct lb
     return r;
 }
 
-int lb_bench_codec(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err)
+int lb_bench_codec(const struct bench *b, struct lb_err *err)
 {
     static const char *const usual[] = {"F16", "BF16", "I8", "F4"};
-    if (o->format)
-        return measure(o, o->format, t, err);
+    if (b->o->format)
+        return measure(b, b->o->format, err);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-        if (measure(o, usual[i], t, err))
+        if (measure(b, usual[i], err))
             return -1;
     return 0;
 }

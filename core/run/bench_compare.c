@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_compare.c - backends in turns with each other and with what the machine can do at most. */
+/* bench_compare.c - entries in turns with each other and with what the machine can do at most. */
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 #include "core/run/bench_impl.h"
@@ -7,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_LIMITS = 2, MAX_DEVICES = sizeof((struct lb_bench_devices *)0)->d / sizeof(struct lb_dev *) };
+enum { MAX_LIMITS = 2 };
 
 /* The limit on so many threads. */
 struct limit {
@@ -15,7 +16,7 @@ struct limit {
     struct lb_pool *pool;
     struct lb_bench_peak peak;
     struct lb_bench_stream stream;
-    size_t at; /* its contender */
+    const struct contender *time;
     char text[96];
 };
 
@@ -25,12 +26,18 @@ struct limits {
     void *bytes;
 };
 
-static int add_limit(struct limits *all, const struct bench_work *w, unsigned threads, unsigned cpu, struct lb_err *err)
+static struct limit *find_limit(struct limits *all, unsigned threads)
 {
     for (size_t i = 0; i < all->n; i++)
         if (all->one[i].threads == threads)
-            return 0;
-    if (all->n == MAX_LIMITS)
+            return &all->one[i];
+    return NULL;
+}
+
+/* 0 threads: not on the processor, so its limit is another. */
+static int add_limit(struct limits *all, const struct bench_work *w, unsigned threads, unsigned cpu, struct lb_err *err)
+{
+    if (threads == 0 || find_limit(all, threads) || all->n == MAX_LIMITS)
         return 0;
     struct limit *l = &all->one[all->n++];
     struct lb_bench_stream ways[BENCH_STREAMS];
@@ -46,67 +53,91 @@ static int add_limit(struct limits *all, const struct bench_work *w, unsigned th
     return 0;
 }
 
-/* Speed of the limit for this work, in runs a second, and its text. */
-static double limit_speed(struct limit *l, const struct bench_work *w, double seconds)
+/* Seconds that the limit takes for this work, and its text. */
+static double limit_seconds(struct limit *l, const struct bench_work *w)
 {
     const unsigned threads = w->bytes ? l->stream.threads : l->threads;
+    const double seconds = l->time->seconds;
     const char *s = threads == 1 ? "" : "s";
     if (w->bytes) {
         snprintf(l->text, sizeof l->text, "reading the weights, %u thread%s (%.3g GB/s)", threads, s, (double)w->bytes / seconds * 1e-9);
-        return 1 / seconds;
+        return seconds;
     }
     const double rate = l->peak.flops / seconds;
     snprintf(l->text, sizeof l->text, "multiply-add peak, %s, %u thread%s (%.4g GFLOP/s)", l->peak.isa, threads, s, rate * 1e-9);
-    return rate / w->flops;
+    return w->flops / rate;
 }
 
-static int add_rows(const struct bench_work *w, const struct lb_bench_devices *all, const struct contender *c, struct limits *limits,
-                    struct lb_table *t, struct lb_err *err)
+/* The least seconds of a peer in any way that does the work, 0 where it does not take part. */
+static double fastest(const struct bench_entry *e, const struct contender *c, size_t n, const char *backend)
 {
-    size_t ref = 0;
-    while (ref < all->n && strcmp(all->d[ref]->ops->base.name, "cpu_ref") != 0)
-        ref++;
-    for (size_t i = 0; i < all->n; i++) {
-        const struct lb_dev *d = all->d[i];
-        struct limit *l = &limits->one[limits->n > 1 && limits->one[1].threads == d->info.threads];
-        const double speed = limit_speed(l, w, c[l->at].seconds);
-        const struct bench_row r = {.op = w->op,
-                                    .shape = w->shape,
-                                    .format = "F32",
-                                    .backend = d->ops->base.name,
-                                    .isa = d->info.isa,
-                                    .threads = d->info.threads,
-                                    .seconds = c[i].seconds,
-                                    .rate = w->samples > 0 ? w->samples / c[i].seconds : w->flops / c[i].seconds * 1e-9,
-                                    .unit = w->samples > 0 ? "samples/s" : "GFLOP/s",
-                                    .ratio = 1 / c[i].seconds / speed,
-                                    .of = l->text,
-                                    .speedup = ref < all->n && ref != i ? c[ref].seconds / c[i].seconds : 0,
-                                    .over = ref < all->n && ref != i ? "cpu_ref" : NULL};
-        if (lb_bench_row(t, &r, err))
-            return -1;
-    }
+    double least = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(e[i].backend, backend) && !(e[i].flags & BENCH_OTHER) && (least == 0 || c[i].seconds < least))
+            least = c[i].seconds;
+    return least;
+}
+
+/* Whether a like way of the same backend was faster. */
+static int beaten(const struct bench_entry *e, const struct contender *c, size_t n, size_t i)
+{
+    for (size_t j = 0; j < n && (e[i].flags & BENCH_METHOD); j++)
+        if (!strcmp(e[j].backend, e[i].backend) && e[j].flags == e[i].flags && c[j].seconds < c[i].seconds)
+            return 1;
     return 0;
 }
 
-int lb_bench_compare(const struct lb_bench_options *o, const struct bench_work *w, const struct lb_bench_devices *all,
-                     int (*run)(void *arg, struct lb_err *err), void *const *arg, struct lb_table *t, struct lb_err *err)
+static int add_row(const struct bench *b, const struct bench_work *w, const struct bench_entry *e, const struct contender *c, size_t n,
+                   size_t i, struct limits *limits, struct lb_err *err)
 {
-    struct contender c[MAX_DEVICES + MAX_LIMITS];
+    struct limit *l = find_limit(limits, e[i].threads);
+    struct bench_row r = {.op = w->op,
+                          .shape = w->shape,
+                          .format = "F32",
+                          .backend = e[i].backend,
+                          .isa = e[i].isa,
+                          .threads = e[i].threads,
+                          .rate = w->samples > 0 ? w->samples / c[i].seconds : w->flops / c[i].seconds * 1e-9,
+                          .unit = w->samples > 0 ? "samples/s" : "GFLOP/s",
+                          .ratio = l ? limit_seconds(l, w) / c[i].seconds : 0,
+                          .time = &c[i],
+                          .method = e[i].method,
+                          .of = l ? l->text : NULL};
+    for (size_t p = 0; p < BENCH_PEERS; p++)
+        if (strcmp(e[i].backend, lb_bench_peer[p].backend) != 0)
+            r.vs[p] = fastest(e, c, n, lb_bench_peer[p].backend) / c[i].seconds;
+    return lb_bench_row(b->t, &r, err);
+}
+
+static int add_rows(const struct bench *b, const struct bench_work *w, const struct bench_entry *e, const struct contender *c, size_t n,
+                    struct limits *limits, struct lb_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!beaten(e, c, n, i) && add_row(b, w, e, c, n, i, limits, err))
+            return -1;
+    return 0;
+}
+
+int lb_bench_compare(const struct bench *b, const struct bench_work *w, const struct bench_entry *e, size_t n, struct lb_err *err)
+{
+    struct contender c[BENCH_ENTRIES + MAX_LIMITS];
     struct limits limits = {.n = 0};
     int r = 0;
-    for (size_t i = 0; i < all->n; i++)
-        c[i] = (struct contender){.run = run, .arg = arg[i]};
-    for (size_t i = 0; i < all->n && !r; i++)
-        r = add_limit(&limits, w, all->d[i]->info.threads, lb_cpu_features() & o->host.cpumask, err);
+    if (n > BENCH_ENTRIES)
+        return lb_fail(err, "bench: more than %d at a time; choose backends with --backend", BENCH_ENTRIES);
+    lb_progress("bench: %s %s", w->op, w->shape);
+    for (size_t i = 0; i < n && !r; i++) {
+        c[i] = (struct contender){.run = e[i].run, .arg = e[i].arg};
+        r = add_limit(&limits, w, e[i].threads, b->cpu, err);
+    }
     for (size_t i = 0; i < limits.n; i++) {
         struct limit *l = &limits.one[i];
-        l->at = all->n + i;
-        c[l->at] = w->bytes ? (struct contender){.run = lb_bench_stream_run, .arg = &l->stream}
+        l->time = &c[n + i];
+        c[n + i] = w->bytes ? (struct contender){.run = lb_bench_stream_run, .arg = &l->stream}
                             : (struct contender){.run = lb_bench_peak_run, .arg = &l->peak};
     }
-    if (!r && all->n)
-        r = lb_bench_race(c, all->n + limits.n, o->seconds, err) || add_rows(w, all, c, &limits, t, err) ? -1 : 0;
+    if (!r && n)
+        r = lb_bench_race(c, n + limits.n, b->o->seconds, err) || add_rows(b, w, e, c, n, &limits, err) ? -1 : 0;
     for (size_t i = 0; i < limits.n; i++)
         lb_pool_destroy(limits.one[i].pool);
     lb_free(limits.bytes);

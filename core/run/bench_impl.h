@@ -4,6 +4,19 @@
 #define LB_BENCH_IMPL_H
 
 #include "core/run/bench.h"
+#include "core/run/bench_dnnl.h"
+
+/* One run of `lowbit bench`: what was asked, who takes part, and the rows so far. */
+struct bench {
+    const struct lb_bench_options *o;
+    struct lb_table *t;
+    struct lb_dev *d[LB_BENCH_BACKENDS + 1]; /* cpu_blas as a peer is the last */
+    size_t n;
+    struct lb_dnnl *dnnl; /* NULL: not here, or not wanted */
+    unsigned cpu;         /* enum lb_cpu: features that may be used */
+};
+
+/* ---- Racing ---- */
 
 /* One of those that run in turns. */
 struct contender {
@@ -11,42 +24,107 @@ struct contender {
     void *arg;
     size_t repeats; /* runs in one turn, so that the clock's grain and a wake-up do not matter */
     double seconds; /* of one run: the median of the turns */
+    double spread;  /* the distance of the quartiles, as a share of the median */
+    double best;    /* the least of the turns, in seconds: on a busy machine the nearest to what an idle one would take */
+    size_t turns;
 };
 
-/* Runs all in turns for about `budget` seconds in all, at least three turns, and fills in `seconds`. */
+/* Runs all in turns for about `budget` seconds in all, at least seven turns, and fills in the rest. One whose single run takes longer
+ * than the budget runs once. */
 int lb_bench_race(struct contender *c, size_t n, double budget, struct lb_err *err);
 
-/* An open backend of the benchmark; n of them. */
-struct lb_bench_devices {
-    struct lb_dev *d[16];
-    size_t n;
+/* Who can be compared with by name: its column, and what it is called in the column `backend`. */
+struct bench_peer {
+    const char *column, *backend;
 };
-int lb_bench_open(const struct lb_bench_options *o, struct lb_bench_devices *all, struct lb_err *err);
-void lb_bench_close(struct lb_bench_devices *all);
+enum { BENCH_OPENBLAS, BENCH_ONEDNN, BENCH_REFERENCE, BENCH_PEERS };
+extern const struct bench_peer lb_bench_peer[BENCH_PEERS];
 
-/* One row. Empty: format NULL, ratio 0, speedup 0. */
+/* One row. Empty: format, isa, method and `of` NULL, ratio and vs 0. */
 struct bench_row {
     const char *op, *shape, *format, *backend, *isa;
     unsigned threads;
-    double seconds, rate;
+    double rate;
     const char *unit;
-    double ratio; /* to `of` */
-    const char *of;
-    double speedup; /* over `over` */
-    const char *over;
+    double ratio, vs[BENCH_PEERS];
+    const struct contender *time;
+    const char *method, *of;
 };
 int lb_bench_row(struct lb_table *t, const struct bench_row *r, struct lb_err *err);
 
-/* What the backends do in turns. The limit is `flops` multiplications and additions in registers, or, where `bytes` is not 0, the reading of so many. */
+/* What runs in turns. The limit is `flops` multiplications and additions in registers, or, where `bytes` is not 0, the reading of so
+ * many. */
 struct bench_work {
     const char *op, *shape;
     double flops;
     size_t bytes;
     double samples; /* per run: the rate is samples/s; 0: GFLOP/s */
 };
-/* Races run(arg[i]) of each device and its limit; one row for each device. */
-int lb_bench_compare(const struct lb_bench_options *o, const struct bench_work *w, const struct lb_bench_devices *all,
-                     int (*run)(void *arg, struct lb_err *err), void *const *arg, struct lb_table *t, struct lb_err *err);
+
+enum {
+    BENCH_METHOD = 1, /* one of several ways to the same: of those with equal flags only a backend's fastest gets a row */
+    BENCH_PART = 2,   /* only the part of the work that counts most */
+    BENCH_OTHER = 4   /* not quite the same work: nothing is compared with it */
+};
+struct bench_entry {
+    const char *backend, *isa, *method;
+    unsigned threads, flags;
+    int (*run)(void *arg, struct lb_err *err);
+    int (*result)(void *arg, float *out, struct lb_err *err); /* what `run` computed; NULL: not to be compared */
+    void *arg;
+};
+enum { BENCH_ENTRIES = 40 };
+
+/* Races the entries and their limits. */
+int lb_bench_compare(const struct bench *b, const struct bench_work *w, const struct bench_entry *e, size_t n, struct lb_err *err);
+
+/* ---- Single ops as entries ---- */
+
+enum bench_kind { BENCH_GEMM, BENCH_CONV2D, BENCH_CONV2D_DX, BENCH_CONV2D_DW };
+struct bench_problem {
+    enum bench_kind kind;
+    size_t m, n, k;
+    int trans_a, trans_b;
+    struct lb_conv s;
+    float *in[2]; /* a, b | x, w | dy, w | dy, x */
+    size_t n_in[2], n_out;
+};
+/* Fills in sizes and inputs: numbers in (-1, 1). */
+int lb_bench_problem_fill(struct bench_problem *p, struct lb_err *err);
+void lb_bench_problem_free(struct bench_problem *p);
+
+/* A problem on a backend or on oneDNN. Creating fills in the entry, which points to the job; both the job and the problem stay where
+ * they are. */
+struct bench_job {
+    const struct bench_problem *p;
+    struct lb_dev *d;
+    union {
+        struct lb_gemm gemm;
+        struct lb_conv2d conv2d;
+        struct lb_conv2d_grad grad;
+    } args;
+    struct lb_buf buf[3]; /* in, in, out */
+    struct lb_dnnl *dnnl;
+    struct lb_dnnl_op *op;
+    float *out;
+};
+int lb_bench_job_backend(struct bench_job *j, const struct bench_problem *p, struct lb_dev *d, struct bench_entry *e, struct lb_err *err);
+int lb_bench_job_sgemm(struct bench_job *j, const struct bench_problem *p, struct lb_dnnl *d, struct bench_entry *e, struct lb_err *err);
+int lb_bench_job_primitive(struct bench_job *j, const struct bench_problem *p, struct lb_dnnl *d, enum lb_dnnl_way way,
+                           struct bench_entry *e, struct lb_err *err);
+void lb_bench_job_free(struct bench_job *j);
+
+/* What the peers can do for a problem, besides cpu_blas's own op. */
+enum { BENCH_PRODUCTS = 3, BENCH_METHODS = 12 };
+struct bench_methods {
+    struct bench_problem product[BENCH_PRODUCTS]; /* a convolution's matrix products */
+    char product_name[BENCH_PRODUCTS][64];
+    struct bench_job job[BENCH_METHODS];
+    struct bench_entry e[BENCH_METHODS];
+    size_t n;
+};
+int lb_bench_methods(const struct bench *b, const struct bench_problem *p, struct bench_methods *m, struct lb_err *err);
+void lb_bench_methods_free(struct bench_methods *m);
 
 /* ---- Limits of the machine, as contenders ---- */
 
@@ -78,11 +156,11 @@ int lb_bench_stream_run(void *stream, struct lb_err *err);
 
 /* ---- What can be measured ---- */
 
-int lb_bench_gemm(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err);
-int lb_bench_gemv(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err);
-int lb_bench_conv(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err);
-int lb_bench_train(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err);
-int lb_bench_forward(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err);
-int lb_bench_codec(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err);
+int lb_bench_gemm(const struct bench *b, struct lb_err *err);
+int lb_bench_gemv(const struct bench *b, struct lb_err *err);
+int lb_bench_conv(const struct bench *b, struct lb_err *err);
+int lb_bench_train(const struct bench *b, struct lb_err *err);
+int lb_bench_forward(const struct bench *b, struct lb_err *err);
+int lb_bench_codec(const struct bench *b, struct lb_err *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bench_net.c - whole networks: training steps and inference. */
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/nn/model.h"
 #include "core/run/bench_impl.h"
@@ -81,57 +82,81 @@ static double multiplications(const struct lb_model *m, int training)
     return sum;
 }
 
-static int measure(const struct lb_bench_options *o, const struct lb_model *m, int training, struct lb_table *t, struct lb_err *err)
+/* The networks on the backends. One that lacks an op is left out, unless it is the only one that was asked for. */
+static int add_backends(const struct bench *b, const struct lb_model *m, const struct data *data, int training, struct job *job,
+                        struct bench_entry *e, size_t *n, struct lb_err *err)
 {
-    struct lb_bench_devices all;
-    struct job job[sizeof all.d / sizeof *all.d] = {0};
-    void *arg[sizeof all.d / sizeof *all.d];
+    for (size_t i = 0; i < b->n; i++) {
+        struct lb_err why = {0};
+        struct job *j = &job[*n];
+        struct lb_dev *d = b->d[i];
+        *j = (struct job){.data = data};
+        e[*n] = (struct bench_entry){
+            .backend = d->ops->base.name, .isa = d->info.isa, .threads = d->info.threads, .run = training ? train : forward, .arg = j};
+        if (!lb_net_create(m, d, data->batch, training, &j->net, &why) && !e[*n].run(j, &why)) {
+            (*n)++;
+            continue;
+        }
+        lb_net_destroy(j->net);
+        if (b->o->n_backends == 1 && i == 0)
+            return lb_fail(err, "%s", why.text);
+        lb_log(LB_LOG_WARN, "bench: left out: %s", why.text);
+    }
+    return 0;
+}
+
+static int measure(const struct bench *b, const struct lb_model *m, size_t batch, int training, struct lb_err *err)
+{
+    struct job job[LB_BENCH_BACKENDS + 1];
+    struct bench_entry e[LB_BENCH_BACKENDS + 1];
     struct data data = {0};
+    size_t n = 0;
     char shape[64];
-    snprintf(shape, sizeof shape, "%s, batch %zu", m->config->name, o->batch);
+    snprintf(shape, sizeof shape, "%s, batch %zu", m->config->name, batch);
     const struct bench_work w = {.op = training ? "train" : "forward",
                                  .shape = shape,
-                                 .samples = (double)o->batch,
-                                 .flops = 2 * multiplications(m, training) * (double)o->batch};
-    int r = lb_bench_open(o, &all, err) || fill(&data, o->batch, err) ? -1 : 0;
-    for (size_t i = 0; i < all.n && !r; i++) {
-        arg[i] = &job[i];
-        job[i].data = &data;
-        r = lb_net_create(m, all.d[i], o->batch, training, &job[i].net, err);
-    }
-    if (!r)
-        r = lb_bench_compare(o, &w, &all, training ? train : forward, arg, t, err);
-    for (size_t i = 0; i < all.n; i++)
+                                 .samples = (double)batch,
+                                 .flops = 2 * multiplications(m, training) * (double)batch};
+    const int r = fill(&data, batch, err) || add_backends(b, m, &data, training, job, e, &n, err) || lb_bench_compare(b, &w, e, n, err);
+    for (size_t i = 0; i < n; i++)
         lb_net_destroy(job[i].net);
-    lb_bench_close(&all);
     lb_free(data.x);
     lb_free(data.y);
     lb_free(data.labels);
-    return r;
+    return r ? -1 : 0;
 }
 
-static int with_model(const struct lb_bench_options *o, int training, struct lb_table *t, struct lb_err *err)
+static int with_model(const struct bench *b, const struct lb_model_config *config, size_t batch, int training, struct lb_err *err)
 {
-    static char cnn_name[] = "cnn", mlp_name[] = "mlp";
-    const int small = o->model && !strcmp(o->model, mlp_name);
-    const struct lb_model_config config = {.name = small ? mlp_name : cnn_name,
-                                           .layers = small ? mlp : cnn,
-                                           .n_layers = small ? sizeof mlp / sizeof *mlp : sizeof cnn / sizeof *cnn};
     struct lb_model *m;
-    if (lb_model_create(&config, 1, IMAGE, IMAGE, CLASSES, &m, err))
+    if (lb_model_create(config, 1, IMAGE, IMAGE, CLASSES, &m, err))
         return -1;
     lb_model_init(m, 1);
-    const int r = measure(o, m, training, t, err);
+    const int r = measure(b, m, batch, training, err);
     lb_model_destroy(m);
     return r;
 }
 
-int lb_bench_train(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err)
+static int measure_all(const struct bench *b, const size_t *batches, size_t n, int training, struct lb_err *err)
 {
-    return with_model(o, 1, t, err);
+    static char cnn_name[] = "cnn", mlp_name[] = "mlp";
+    static const struct lb_model_config configs[] = {{.name = cnn_name, .layers = cnn, .n_layers = sizeof cnn / sizeof *cnn},
+                                                     {.name = mlp_name, .layers = mlp, .n_layers = sizeof mlp / sizeof *mlp}};
+    for (size_t c = 0; c < sizeof configs / sizeof *configs; c++)
+        for (size_t i = 0; i < n; i++)
+            if ((!b->o->model || !strcmp(b->o->model, configs[c].name)) && with_model(b, &configs[c], batches[i], training, err))
+                return -1;
+    return 0;
 }
 
-int lb_bench_forward(const struct lb_bench_options *o, struct lb_table *t, struct lb_err *err)
+int lb_bench_train(const struct bench *b, struct lb_err *err)
 {
-    return with_model(o, 0, t, err);
+    const size_t batch = b->o->batch ? b->o->batch : 64;
+    return measure_all(b, &batch, 1, 1, err);
+}
+
+int lb_bench_forward(const struct bench *b, struct lb_err *err)
+{
+    const size_t batches[] = {b->o->batch ? b->o->batch : 64, 1};
+    return measure_all(b, batches, b->o->batch ? 1 : 2, 0, err);
 }
