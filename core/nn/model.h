@@ -77,6 +77,9 @@ struct lb_step_args {
 int lb_net_step(struct lb_net *net, const struct lb_step_args *args, const float *x, const int32_t *labels, size_t n, float *loss,
                 struct lb_err *err);
 
+/* Where a step's x (batch, in) may be made in place, so that none is copied; NULL where the device has memory of its own. */
+float *lb_net_input(struct lb_net *net);
+
 /* The gradient of parameter i after a step, for tests: (elems). */
 int lb_net_gradient(struct lb_net *net, size_t i, float *out, struct lb_err *err);
 

@@ -163,9 +163,9 @@ static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err
     return LB_RUN(n->d, act, &op, err);
 }
 
-static int forward(struct lb_net *n, size_t batch, struct lb_err *err)
+static int forward(struct lb_net *n, size_t layers, size_t batch, struct lb_err *err)
 {
-    for (size_t i = 0; i < n->m->n_layers; i++)
+    for (size_t i = 0; i < layers; i++)
         if (forward_layer(n, i, batch, err))
             return -1;
     return 0;
@@ -265,7 +265,8 @@ static int update(struct lb_net *n, const struct lb_step_args *a, struct lb_err 
 static int ops(struct lb_net *n, const struct lb_step_args *a, size_t batch, struct lb_err *err)
 {
     size_t from = 0, first = 0; /* the first layer with weights: nothing before it needs a gradient */
-    if (forward(n, batch, err) || (a && loss_backward(n, a, batch, &from, err)))
+    const int unused = a && a->loss == LB_CROSS_ENTROPY && n->m->softmax_last; /* that loss takes the logits: nobody reads the softmax */
+    if (forward(n, n->m->n_layers - (size_t)unused, batch, err) || (a && loss_backward(n, a, batch, &from, err)))
         return -1;
     while (first < n->m->n_layers && n->m->layers[first].weight < 0)
         first++;
@@ -337,10 +338,16 @@ static int create_momenta(struct lb_net *n, struct lb_err *err)
     return 0;
 }
 
+float *lb_net_input(struct lb_net *n)
+{
+    return n->d->ops->buf_create ? NULL : n->input.ptr;
+}
+
 int lb_net_step(struct lb_net *n, const struct lb_step_args *a, const float *x, const int32_t *labels, size_t batch, float *loss,
                 struct lb_err *err)
 {
-    if ((a->momentum != 0 && create_momenta(n, err)) || lb_buf_write(n->d, &n->input, 0, x, batch * n->m->layers[0].in, err) ||
+    const int there = x == lb_net_input(n);
+    if ((a->momentum != 0 && create_momenta(n, err)) || (!there && lb_buf_write(n->d, &n->input, 0, x, batch * n->m->layers[0].in, err)) ||
         lb_buf_write(n->d, &n->labels, 0, labels, batch, err))
         return -1;
     return run(n, a, batch, err) || (loss && lb_buf_read(n->d, &n->loss, 0, loss, batch, err)) ? -1 : 0;

@@ -9,6 +9,8 @@
 
 enum { STREAM_SHUFFLE = 1 };
 
+enum { LINE = 16 /* floats of a cache line */, GATHERED = 16 /* rows at a time */, AHEAD = 2 /* rows */ };
+
 void lb_shuffle(uint64_t seed, uint64_t epoch, size_t n, uint32_t *order)
 {
     for (size_t i = 0; i < n; i++)
@@ -25,11 +27,12 @@ void lb_shuffle(uint64_t seed, uint64_t epoch, size_t n, uint32_t *order)
 /* What an epoch needs; the arrays are one allocation each and live as long as the training. */
 struct run {
     struct lb_net *net;
+    struct lb_dev *d;
     const struct lb_train_config *c;
     const struct lb_samples *s;
     size_t in, batch;
     uint32_t *order;
-    float *x, *loss;
+    float *x, *own_x, *loss; /* x: the network's own input, or own_x */
     int32_t *y;
     const char *label;
     double started;
@@ -46,16 +49,40 @@ static void progress(const struct run *r, size_t epoch, size_t at, double loss)
                 at / r->batch, per_epoch, rate, loss, left);
 }
 
+/* Some rows of the batch at order[at]. */
+struct gathering {
+    const struct run *r;
+    size_t at, n;
+};
+
+/* The rows come from all over the memory: while one is copied, another is on its way to the second-level cache. */
+static void gather_rows(void *arg, size_t part)
+{
+    const struct gathering *g = arg;
+    const struct run *r = g->r;
+    const uint32_t *order = r->order + g->at;
+    const size_t first = part * GATHERED, end = g->n - first < GATHERED ? g->n : first + GATHERED;
+    for (size_t i = first; i < end; i++) {
+        for (size_t j = 0; i + AHEAD < g->n && j < r->in; j += LINE)
+            __builtin_prefetch(r->s->x + order[i + AHEAD] * r->in + j, 0, 2);
+        memcpy(r->x + i * r->in, r->s->x + order[i] * r->in, r->in * sizeof *r->x);
+        r->y[i] = r->s->y[order[i]];
+    }
+}
+
+static void gather(const struct run *r, size_t at, size_t n)
+{
+    struct gathering g = {r, at, n};
+    r->d->host.parallel(&r->d->host, (n + GATHERED - 1) / GATHERED, gather_rows, &g);
+}
+
 static int epoch(const struct run *r, size_t e, float lr, double *mean, struct lb_err *err)
 {
     const struct lb_step_args args = {r->c->loss, r->c->reduction, lr, (float)r->c->momentum, (float)r->c->decay};
     double sum = 0;
     for (size_t at = 0; at < r->s->n; at += r->batch) {
         const size_t n = r->s->n - at < r->batch ? r->s->n - at : r->batch;
-        for (size_t i = 0; i < n; i++) {
-            memcpy(r->x + i * r->in, r->s->x + r->order[at + i] * r->in, r->in * sizeof *r->x);
-            r->y[i] = r->s->y[r->order[at + i]];
-        }
+        gather(r, at, n);
         if (lb_net_step(r->net, &args, r->x, r->y, n, r->loss, err))
             return -1;
         for (size_t i = 0; i < n; i++)
@@ -89,12 +116,17 @@ int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config 
     if (s->n == 0 || s->n > UINT32_MAX)
         return lb_fail(err, "%zu training samples: expected 1 to 2^32 - 1", s->n);
     const size_t batch = (size_t)config->batch < s->n ? (size_t)config->batch : s->n;
-    struct run r = {.c = config, .s = s, .in = m->layers[0].in, .batch = batch, .label = label, .started = lb_seconds()};
+    struct run r = {.d = d, .c = config, .s = s, .in = m->layers[0].in, .batch = batch, .label = label, .started = lb_seconds()};
     r.order = lb_alloc(s->n, sizeof *r.order, err);
-    r.x = lb_alloc(batch * r.in, sizeof *r.x, err);
     r.y = lb_alloc(batch, sizeof *r.y, err);
     r.loss = lb_alloc(batch, sizeof *r.loss, err);
-    int result = r.order && r.x && r.y && r.loss ? lb_net_create(m, d, batch, 1, &r.net, err) : -1;
+    int result = r.order && r.y && r.loss ? lb_net_create(m, d, batch, 1, &r.net, err) : -1;
+    if (!result) {
+        r.x = lb_net_input(r.net);
+        if (!r.x)
+            r.x = r.own_x = lb_alloc(batch * r.in, sizeof *r.x, err);
+        result = r.x ? 0 : -1;
+    }
     if (!result)
         result = epochs(&r, seed, out, err) || lb_net_download(r.net, m, err) ? -1 : 0;
     lb_progress_end();
@@ -102,7 +134,7 @@ int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config 
     out->samples_per_s = out->seconds > 0 ? (double)config->epochs * (double)s->n / out->seconds : 0;
     lb_net_destroy(r.net);
     lb_free(r.order);
-    lb_free(r.x);
+    lb_free(r.own_x);
     lb_free(r.y);
     lb_free(r.loss);
     return result;

@@ -4,7 +4,7 @@
 
 void gemm_init_avx512(struct gemm_kernels *k)
 {
-    k->isa = VEC_ISA;
+    gemm_init(k);
 }
 #else
 typedef int gemm_avx512_is_not_for_this_machine;

@@ -3,5 +3,5 @@
 
 void gemm_init_c(struct gemm_kernels *k)
 {
-    k->isa = VEC_ISA;
+    gemm_init(k);
 }

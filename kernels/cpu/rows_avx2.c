@@ -4,7 +4,7 @@
 
 void rows_init_avx2(struct rows_kernels *k)
 {
-    k->isa = VEC_ISA;
+    *k = kernels;
 }
 #else
 typedef int rows_avx2_is_not_for_this_machine;

@@ -4,7 +4,7 @@
 
 void rows_init_avx512(struct rows_kernels *k)
 {
-    k->isa = VEC_ISA;
+    *k = kernels;
 }
 #else
 typedef int rows_avx512_is_not_for_this_machine;

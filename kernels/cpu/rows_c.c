@@ -3,5 +3,5 @@
 
 void rows_init_c(struct rows_kernels *k)
 {
-    k->isa = VEC_ISA;
+    *k = kernels;
 }

@@ -37,7 +37,7 @@ static inline void vec_store(float *p, vec v)
 /* The first n lanes, 0 <= n <= VEC. */
 static inline vec_mask vec_first(size_t n)
 {
-    return (vec_mask)_bzhi_u32(0xffffu, (unsigned)n);
+    return (vec_mask)((1u << n) - 1);
 }
 /* Lanes outside the mask are +0, and are not read. */
 static inline vec vec_load_masked(const float *p, vec_mask m)
@@ -64,6 +64,10 @@ static inline vec vec_mul(vec a, vec b)
 {
     return _mm512_mul_ps(a, b);
 }
+static inline vec vec_div(vec a, vec b)
+{
+    return _mm512_div_ps(a, b);
+}
 /* Lanes where a < b (false where either is NaN). */
 static inline vec_mask vec_less(vec a, vec b)
 {
@@ -77,6 +81,80 @@ static inline vec_mask vec_is_nan(vec a)
 static inline vec vec_select(vec_mask m, vec a, vec b)
 {
     return _mm512_mask_blend_ps(m, b, a);
+}
+
+/* Lane j of r[i] becomes lane i of r[j]. */
+static inline __attribute__((always_inline)) void vec_transpose(vec r[VEC])
+{
+    vec t[VEC];
+    for (int i = 0; i < VEC; i += 4) { /* in each 128-bit part a 4 x 4 block */
+        const vec a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        const vec c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm512_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
+    for (int i = 0; i < 4; i++) { /* the 4 x 4 parts */
+        const vec a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
+        const vec c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88), d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xdd);
+        r[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+        r[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}
+
+/* The lanes from lo to hi - 1, lo <= hi <= VEC. */
+static inline vec_mask vec_between(size_t lo, size_t hi)
+{
+    return (vec_mask)((1u << hi) - (1u << lo));
+}
+/* Whether any lane is in the mask. */
+static inline int vec_any(vec_mask m)
+{
+    return m != 0;
+}
+/* v < low ? low : v: a NaN and a zero of v stay as they are. */
+static inline vec vec_raise(vec v, vec low)
+{
+    return _mm512_max_ps(low, v);
+}
+/* The lanes of even number of a, then those of b. */
+static inline vec vec_even(vec a, vec b)
+{
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
+}
+/* a0 b0 a1 b1 ..., first half and second half. */
+static inline vec vec_zip_low(vec a, vec b)
+{
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
+}
+static inline vec vec_zip_high(vec a, vec b)
+{
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
+}
+
+/* r[j], lane i, is p[i * ld + j]: a block is turned on its way in. Loads of 128 bits put its 4 x 4 parts where they belong, so that half of the
+ * shuffles of vec_transpose suffice. */
+static inline __attribute__((always_inline)) void vec_load_turned(const float *p, size_t ld, vec r[VEC])
+{
+    for (int j = 0; j < VEC; j += 4) {
+        vec t[4];
+        for (int i = 0; i < 4; i++) {
+            const float *q = p + (size_t)i * ld + j;
+            t[i] = _mm512_castps128_ps512(_mm_loadu_ps(q));
+            t[i] = _mm512_mask_broadcast_f32x4(t[i], 0x00f0, _mm_loadu_ps(q + 4 * ld));
+            t[i] = _mm512_mask_broadcast_f32x4(t[i], 0x0f00, _mm_loadu_ps(q + 8 * ld));
+            t[i] = _mm512_mask_broadcast_f32x4(t[i], 0xf000, _mm_loadu_ps(q + 12 * ld));
+        }
+        const vec a = _mm512_unpacklo_ps(t[0], t[1]), b = _mm512_unpackhi_ps(t[0], t[1]);
+        const vec c = _mm512_unpacklo_ps(t[2], t[3]), d = _mm512_unpackhi_ps(t[2], t[3]);
+        r[j] = _mm512_shuffle_ps(a, c, 0x44);
+        r[j + 1] = _mm512_shuffle_ps(a, c, 0xee);
+        r[j + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        r[j + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
 }
 
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -130,6 +208,10 @@ static inline vec vec_mul(vec a, vec b)
 {
     return _mm256_mul_ps(a, b);
 }
+static inline vec vec_div(vec a, vec b)
+{
+    return _mm256_div_ps(a, b);
+}
 static inline vec_mask vec_less(vec a, vec b)
 {
     return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LT_OQ));
@@ -141,6 +223,73 @@ static inline vec_mask vec_is_nan(vec a)
 static inline vec vec_select(vec_mask m, vec a, vec b)
 {
     return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m));
+}
+
+/* Lane j of r[i] becomes lane i of r[j]. */
+static inline __attribute__((always_inline)) void vec_transpose(vec r[VEC])
+{
+    vec t[VEC];
+    for (int i = 0; i < VEC; i += 4) { /* in each 128-bit part a 4 x 4 block */
+        const vec a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        const vec c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm256_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+    for (int i = 0; i < 4; i++) { /* the 2 x 2 parts */
+        r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
+
+/* The lanes from lo to hi - 1, lo <= hi <= VEC. */
+static inline vec_mask vec_between(size_t lo, size_t hi)
+{
+    return _mm256_andnot_si256(vec_first(lo), vec_first(hi));
+}
+/* Whether any lane is in the mask. */
+static inline int vec_any(vec_mask m)
+{
+    return !_mm256_testz_si256(m, m);
+}
+/* v < low ? low : v: a NaN and a zero of v stay as they are. */
+static inline vec vec_raise(vec v, vec low)
+{
+    return _mm256_max_ps(low, v);
+}
+/* The lanes of even number of a, then those of b. */
+static inline vec vec_even(vec a, vec b)
+{
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)), 0xd8));
+}
+/* a0 b0 a1 b1 ..., first half and second half. */
+static inline vec vec_zip_low(vec a, vec b)
+{
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+static inline vec vec_zip_high(vec a, vec b)
+{
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+}
+
+/* r[j], lane i, is p[i * ld + j]: a block is turned on its way in. Loads of 128 bits put its 4 x 4 parts where they belong, so that fewer shuffles
+ * than those of vec_transpose suffice. */
+static inline __attribute__((always_inline)) void vec_load_turned(const float *p, size_t ld, vec r[VEC])
+{
+    for (int j = 0; j < VEC; j += 4) {
+        vec t[4];
+        for (int i = 0; i < 4; i++) {
+            const float *q = p + (size_t)i * ld + j;
+            t[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(q)), _mm_loadu_ps(q + 4 * ld), 1);
+        }
+        const vec a = _mm256_unpacklo_ps(t[0], t[1]), b = _mm256_unpackhi_ps(t[0], t[1]);
+        const vec c = _mm256_unpacklo_ps(t[2], t[3]), d = _mm256_unpackhi_ps(t[2], t[3]);
+        r[j] = _mm256_shuffle_ps(a, c, 0x44);
+        r[j + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        r[j + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        r[j + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
 }
 
 #else
@@ -212,6 +361,11 @@ static inline vec vec_mul(vec a, vec b)
     VEC_EACH a.lane[i] = a.lane[i] * b.lane[i];
     return a;
 }
+static inline vec vec_div(vec a, vec b)
+{
+    VEC_EACH a.lane[i] = a.lane[i] / b.lane[i];
+    return a;
+}
 static inline vec_mask vec_less(vec a, vec b)
 {
     vec_mask m;
@@ -228,6 +382,66 @@ static inline vec vec_select(vec_mask m, vec a, vec b)
 {
     VEC_EACH b.lane[i] = m.lane[i] ? a.lane[i] : b.lane[i];
     return b;
+}
+
+/* Lane j of r[i] becomes lane i of r[j]. */
+static inline void vec_transpose(vec r[VEC])
+{
+    for (int i = 0; i < VEC; i++)
+        for (int j = 0; j < i; j++) {
+            const float x = r[i].lane[j];
+            r[i].lane[j] = r[j].lane[i];
+            r[j].lane[i] = x;
+        }
+}
+
+/* The lanes from lo to hi - 1, lo <= hi <= VEC. */
+static inline vec_mask vec_between(size_t lo, size_t hi)
+{
+    vec_mask m;
+    VEC_EACH m.lane[i] = (size_t)i >= lo && (size_t)i < hi;
+    return m;
+}
+/* Whether any lane is in the mask. */
+static inline int vec_any(vec_mask m)
+{
+    int any = 0;
+    VEC_EACH any |= m.lane[i];
+    return any;
+}
+/* v < low ? low : v: a NaN and a zero of v stay as they are. */
+static inline vec vec_raise(vec v, vec low)
+{
+    VEC_EACH v.lane[i] = v.lane[i] < low.lane[i] ? low.lane[i] : v.lane[i];
+    return v;
+}
+/* The lanes of even number of a, then those of b. */
+static inline vec vec_even(vec a, vec b)
+{
+    vec r;
+    VEC_EACH r.lane[i] = i < VEC / 2 ? a.lane[2 * i] : b.lane[2 * i - VEC];
+    return r;
+}
+/* a0 b0 a1 b1 ..., first half and second half. */
+static inline vec vec_zip_low(vec a, vec b)
+{
+    vec r;
+    VEC_EACH r.lane[i] = i % 2 ? b.lane[i / 2] : a.lane[i / 2];
+    return r;
+}
+static inline vec vec_zip_high(vec a, vec b)
+{
+    vec r;
+    VEC_EACH r.lane[i] = i % 2 ? b.lane[(VEC + i) / 2] : a.lane[(VEC + i) / 2];
+    return r;
+}
+
+/* r[j], lane i, is p[i * ld + j]. */
+static inline void vec_load_turned(const float *p, size_t ld, vec r[VEC])
+{
+    for (int i = 0; i < VEC; i++)
+        r[i] = vec_load(p + (size_t)i * ld);
+    vec_transpose(r);
 }
 
 #undef VEC_EACH

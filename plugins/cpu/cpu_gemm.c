@@ -1,16 +1,121 @@
 /* SPDX-License-Identifier: MIT */
+/* cpu_gemm.c - which factor of a product is the kernel's x and which its y, and how threads share the outputs. */
 #include "plugins/cpu/cpu.h"
-#include "kernels/cpu/ref.h"
 
-static const struct ref_kernels *kernels(void *dev)
+/* Below so many multiplications a second thread's wake-up costs more than it saves. */
+enum { WORTH_A_THREAD = 60000 };
+
+/* About how many cycles a task takes: multiplications, y brought into order, x copied, the outputs stored. */
+static double cost(const struct gemm_kernels *g, const struct gemm_task *t)
 {
-    const struct cpu_device *d = dev;
-    return (d->host->cpu & LB_CPU_AVX2) && ref_kernels_avx2.isa ? &ref_kernels_avx2 : &ref_kernels_c;
+    const double rows = (double)t->rows, k = (double)t->k, vectors = (double)((t->cols + g->vec - 1) / g->vec);
+    const double y = t->y.by_k ? 1.5 : t->rows <= g->lane_rows ? 4 : 5, out = t->trans ? 6 : 2;
+    return vectors * k * (rows + y) + 2 * rows * k / (double)g->vec + out * rows * vectors;
+}
+
+/* c = a b, or its transpose: c^T = b^T a^T, whichever is cheaper. */
+static struct gemm_task task(const struct gemm_kernels *g, const struct lb_gemm *o)
+{
+    const struct gemm_factor a = {lb_f32(o->a), o->trans_a ? o->m : o->k, o->trans_a};
+    const struct gemm_factor b = {lb_f32(o->b), o->trans_b ? o->k : o->n, !o->trans_b};
+    const struct gemm_task plain = {.x = a,
+                                    .y = b,
+                                    .rows = o->m,
+                                    .cols = o->n,
+                                    .k = o->k,
+                                    .out = lb_f32(o->c),
+                                    .ld = o->n,
+                                    .bias = lb_f32(o->bias),
+                                    .act = (int)o->act,
+                                    .alpha = o->alpha};
+    struct gemm_task turned = plain;
+    turned.x = b;
+    turned.y = a;
+    turned.rows = o->n;
+    turned.cols = o->m;
+    turned.trans = 1;
+    return cost(g, &turned) < cost(g, &plain) ? turned : plain;
+}
+
+/* A task in down x across parts. */
+struct split {
+    const struct gemm_kernels *g;
+    struct gemm_task t;
+    size_t down, across;
+    float *work;
+    size_t work_each;
+};
+
+/* The end of part i of n parts of `size`, a multiple of `unit` but for the last. */
+static size_t part_end(size_t size, size_t i, size_t n, size_t unit)
+{
+    const size_t units = (size + unit - 1) / unit, end = (units * (i + 1) / n) * unit;
+    return end < size ? end : size;
+}
+
+static const float *vectors_from(const struct gemm_factor *f, size_t i)
+{
+    return f->p + (f->by_k ? i : i * f->ld);
+}
+
+static struct gemm_task part(const struct split *s, size_t i)
+{
+    struct gemm_task t = s->t;
+    const size_t di = i / s->across, ai = i % s->across, unit = 2 * s->g->vec;
+    const size_t i0 = di ? part_end(t.rows, di - 1, s->down, 1) : 0, j0 = ai ? part_end(t.cols, ai - 1, s->across, unit) : 0;
+    t.rows = part_end(t.rows, di, s->down, 1) - i0;
+    t.cols = part_end(t.cols, ai, s->across, unit) - j0;
+    t.x.p = vectors_from(&t.x, i0);
+    t.y.p = vectors_from(&t.y, j0);
+    t.out += t.trans ? j0 * t.ld + i0 : i0 * t.ld + j0;
+    t.bias = t.bias ? t.bias + (t.trans ? i0 : j0) : NULL;
+    return t;
+}
+
+static void run_part(void *arg, size_t i)
+{
+    const struct split *s = arg;
+    const struct gemm_task t = part(s, i);
+    if (t.rows && t.cols)
+        s->g->product(&t, s->work + i * s->work_each);
+}
+
+/* The cut into `parts` whose largest part costs least. */
+static void choose(struct split *s, size_t parts)
+{
+    double best = 0;
+    for (size_t down = 1; down <= parts; down++) {
+        if (parts % down)
+            continue;
+        struct split c = *s;
+        c.down = down;
+        c.across = parts / down;
+        const struct gemm_task last = part(&c, parts - 1); /* rounding makes the last one the largest, or nearly so */
+        const double n = cost(s->g, &last);
+        if (down == 1 || n < best) {
+            best = n;
+            *s = c;
+        }
+    }
 }
 
 int cpu_gemm(void *dev, const struct lb_gemm *o)
 {
-    kernels(dev)->gemm(lb_f32(o->a), lb_f32(o->b), lb_f32(o->bias), lb_f32(o->c), o->m, o->n, o->k, o->trans_a, o->trans_b, (int)o->act,
-                       o->alpha);
+    struct cpu_device *d = dev;
+    if (o->m == 0 || o->n == 0)
+        return 0;
+    struct split s = {.g = &d->k.gemm, .t = task(&d->k.gemm, o)};
+    const double worth = (double)o->m * (double)o->n * (double)o->k / WORTH_A_THREAD;
+    const size_t parts = worth < 1 ? 1 : worth < d->host->threads ? (size_t)worth : d->host->threads;
+    choose(&s, parts);
+    for (size_t i = 0; i < parts; i++) {
+        const struct gemm_task t = part(&s, i);
+        const size_t n = (s.g->work(&t) + 15) / 16 * 16;
+        s.work_each = n > s.work_each ? n : s.work_each;
+    }
+    s.work = cpu_work(d, parts * s.work_each * sizeof(float));
+    if (!s.work)
+        return -1;
+    d->host->parallel(d->host, parts, run_part, &s);
     return 0;
 }

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu_conv_dx.c - conv2d_dx. Input positions of the same remainders by the stride, (py, px), meet the same taps of the kernel; so each such phase is a
+ * product of its own, whose vector side are shifted copies of dy with a border of zeros. Where the stride is above 1 most taps are absent from a
+ * phase. They are left out where all weights are finite, and otherwise read zeros, for 0 times infinity is NaN; the segments are those of the whole sum
+ * in both cases. */
+#include "plugins/cpu/cpu_conv.h"
+#include "kernels/canon.h"
+#include "kernels/cpu/ref.h"
+
+/* A copy of dy: column i of its `width` is column i + shift of dy. */
+struct plane {
+    ptrdiff_t shift;
+    size_t width, at; /* where in the lowered band */
+};
+
+/* Along one axis: positions need the rows (columns) of dy from their own number + least on, and `extra` more than they are. */
+struct reach {
+    ptrdiff_t least;
+    size_t extra;
+};
+
+struct backward {
+    struct cpu_device *d;
+    const struct lb_conv2d_grad *o;
+    struct conv_split split; /* rows: of the largest phase */
+    struct reach rows, cols;
+    int wide;                /* one plane in which all columns are found by offsets; else one for each shift */
+    size_t pitch;            /* wide: of the plane */
+    struct conv_plan *phase; /* (stride, stride) */
+    struct plane *plane;
+    size_t planes;
+    size_t *plane_of; /* (stride, kw): of phase column px and kernel column kx; SIZE_MAX: the tap is absent */
+    size_t height;    /* of a plane */
+    int all_taps;
+    float *lowered, *woven; /* of each job: zeros, then the planes; the phases' outputs */
+    size_t zeros, lowered_size, woven_size;
+};
+
+/* Where (p + pad - tap) / stride has no remainder it is *q. */
+static int meets(const struct lb_conv *s, size_t p, size_t tap, ptrdiff_t *q)
+{
+    const ptrdiff_t at = (ptrdiff_t)(p + s->pad) - (ptrdiff_t)tap;
+    *q = at / (ptrdiff_t)s->stride;
+    return *q * (ptrdiff_t)s->stride == at;
+}
+
+/* Positions p, p + stride, ... below n. */
+static size_t count(size_t n, size_t p, size_t stride)
+{
+    return n > p ? (n - p + stride - 1) / stride : 0;
+}
+
+/* ---- The plan ---- */
+
+static int all_finite(const float *w, size_t n)
+{
+    uint32_t worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t u = canon_bits(w[i]) & CANON_INF;
+        worst = u > worst ? u : worst;
+    }
+    return worst < CANON_INF;
+}
+
+static struct reach find_reach(const struct lb_conv *s, size_t n, size_t taps)
+{
+    ptrdiff_t least = PTRDIFF_MAX, most = PTRDIFF_MIN, shift;
+    for (size_t p = 0; p < s->stride && p < n; p++)
+        for (size_t tap = 0; tap < taps; tap++)
+            if (meets(s, p, tap, &shift)) {
+                least = shift < least ? shift : least;
+                most = shift > most ? shift : most;
+            }
+    return least <= most ? (struct reach){least, (size_t)(most - least)} : (struct reach){0, 0};
+}
+
+static void find_planes(struct backward *b)
+{
+    const struct lb_conv *s = &b->o->s;
+    b->planes = 0;
+    for (size_t px = 0; px < s->stride; px++)
+        for (size_t kx = 0; kx < s->kw; kx++) {
+            struct plane p = {.width = count(s->w, px, s->stride)};
+            size_t i = 0;
+            b->plane_of[px * s->kw + kx] = SIZE_MAX;
+            if (!p.width || !meets(s, px, kx, &p.shift))
+                continue;
+            if (b->wide)
+                p = (struct plane){.shift = b->cols.least, .width = count(s->w, 0, s->stride) + b->cols.extra};
+            while (i < b->planes && (b->plane[i].shift != p.shift || b->plane[i].width != p.width))
+                i++;
+            b->plane_of[px * s->kw + kx] = i;
+            if (i < b->planes)
+                continue;
+            p.at = i ? b->plane[i - 1].at + s->o * b->height * b->plane[i - 1].width : b->zeros;
+            b->plane[b->planes++] = p;
+        }
+}
+
+static void fill_phase(struct backward *b, size_t py, size_t px)
+{
+    const struct lb_conv *s = &b->o->s;
+    struct conv_plan *p = &b->phase[py * s->stride + px];
+    const size_t taps = s->kh * s->kw;
+    size_t k = 0;
+    p->n = 0;
+    for (size_t o = 0; o < s->o; o++)
+        for (size_t ky = 0; ky < s->kh; ky++)
+            for (size_t kx = 0; kx < s->kw; kx++, k++) {
+                ptrdiff_t y, x;
+                const int met = meets(s, py, ky, &y) && meets(s, px, kx, &x) && b->plane_of[px * s->kw + kx] != SIZE_MAX;
+                if (met) {
+                    const struct plane *from = &b->plane[b->plane_of[px * s->kw + kx]];
+                    p->off[p->n] = from->at + (o * b->height + (size_t)(y - b->rows.least)) * from->width + (size_t)(x - from->shift);
+                } else if (b->all_taps)
+                    p->off[p->n] = 0; /* the zeros */
+                if (met || b->all_taps)
+                    p->from[p->n++] = o * s->c * taps + ky * s->kw + kx;
+                p->ends[k / CONV_SEGMENT] = p->n;
+            }
+    conv_pack(b->d, p, lb_f32(b->o->w), s->c, taps);
+}
+
+/* ---- A band of one sample ---- */
+
+static void lower_sample(const struct backward *b, const float *dy, size_t q0, float *lowered)
+{
+    const struct lb_conv *s = &b->o->s;
+    const ptrdiff_t top = (ptrdiff_t)q0 + b->rows.least;
+    const size_t lo = top < 0 ? (size_t)-top : 0, end = (ptrdiff_t)s->oh > top ? (size_t)((ptrdiff_t)s->oh - top) : 0;
+    const size_t hi = conv_min(end, b->height);
+    const int some = lo < hi;
+    for (size_t i = 0; i < b->planes; i++)
+        b->d->k.conv.lower(&(struct conv_lowered){
+            .dst = lowered + b->plane[i].at,
+            .src = some ? dy + (size_t)((ptrdiff_t)lo + top) * s->ow : dy,
+            .planes = s->o,
+            .rows = b->height,
+            .n = b->plane[i].width,
+            .w = s->ow,
+            .stride = 1,
+            .first = b->plane[i].shift,
+            .step = s->oh * s->ow,
+            .pitch = s->ow,
+            .lo = some ? lo : 0,
+            .hi = some ? hi : 0,
+        });
+}
+
+/* Rows py, py + stride, ... of dx from the phases (py, 0), (py, 1), ..., each (channels, rows, width) one after the other. */
+static void weave(const struct backward *b, const float *parts, size_t rows, float *dx)
+{
+    const struct lb_conv *s = &b->o->s;
+    const size_t even = count(s->w, 0, s->stride);
+    for (size_t c = 0; c < s->c; c++, dx += s->h * s->w) {
+        const float *part = parts;
+        if (s->stride == 2) {
+            const float *odd = parts + s->c * rows * even;
+            b->d->k.conv.weave(dx, 2 * s->w, parts + c * rows * even, odd + c * rows * (s->w - even), rows, s->w);
+            continue;
+        }
+        for (size_t px = 0; px < s->stride; px++) {
+            const size_t width = count(s->w, px, s->stride);
+            for (size_t r = 0; r < rows; r++)
+                for (size_t i = 0; i < width; i++)
+                    dx[r * s->stride * s->w + i * s->stride + px] = part[(c * rows + r) * width + i];
+            part += s->c * rows * width;
+        }
+    }
+}
+
+static void band(const struct backward *b, size_t unit, float *lowered, float *woven)
+{
+    const struct lb_conv *s = &b->o->s;
+    const size_t sample = unit / b->split.bands, i = unit % b->split.bands;
+    const size_t q0 = conv_band(&b->split, i), q1 = conv_band(&b->split, i + 1);
+    float *dx = lb_f32(b->o->out) + sample * s->c * s->h * s->w + q0 * s->stride * s->w;
+    lower_sample(b, lb_f32(b->o->dy) + sample * s->o * s->oh * s->ow, q0, lowered);
+    for (size_t py = 0; py < s->stride; py++) {
+        const size_t all = count(s->h, py, s->stride), rows = (q1 < all ? q1 : all) - (q0 < all ? q0 : all);
+        float *out = s->stride == 1 ? dx : woven;
+        for (size_t px = 0; rows && px < s->stride; px++) {
+            const struct conv_plan *p = &b->phase[py * s->stride + px];
+            const size_t width = count(s->w, px, s->stride);
+            const struct conv_product product = {.w = p->w,
+                                                 .b = lowered,
+                                                 .off = p->off,
+                                                 .ends = p->ends,
+                                                 .segments = p->segments,
+                                                 .out = out,
+                                                 .ld = s->stride == 1 ? s->h * s->w : rows * width,
+                                                 .rows = s->c,
+                                                 .height = rows,
+                                                 .width = width,
+                                                 .pitch = b->pitch ? b->pitch : width,
+                                                 .act = REF_LINEAR};
+            b->d->k.conv.product(&product);
+            out += s->c * rows * width;
+        }
+        if (rows && s->stride > 1)
+            weave(b, woven, rows, dx + py * s->w);
+    }
+}
+
+static void job(void *arg, size_t j)
+{
+    const struct backward *b = arg;
+    const struct conv_split *s = &b->split;
+    float *lowered = b->lowered + j * b->lowered_size;
+    for (size_t i = 0; i < b->zeros; i++)
+        lowered[i] = 0;
+    for (size_t u = s->units * j / s->jobs; u < s->units * (j + 1) / s->jobs; u++)
+        band(b, u, lowered, b->woven + j * b->woven_size);
+}
+
+/* ---- The op ---- */
+
+static size_t round_up(size_t n)
+{
+    return (n / CONV_LANES + 1) * CONV_LANES;
+}
+
+/* Tables whose sizes do not depend on the split, then what does. */
+static size_t layout(struct backward *b, char *at)
+{
+    const struct lb_conv *s = &b->o->s;
+    const size_t k = s->o * s->kh * s->kw, phases = s->stride * s->stride;
+    size_t used = 0;
+    b->phase = conv_take(at, &used, phases, sizeof *b->phase);
+    b->plane = conv_take(at, &used, s->stride * s->kw, sizeof *b->plane);
+    b->plane_of = conv_take(at, &used, s->stride * s->kw, sizeof *b->plane_of);
+    for (size_t i = 0; i < phases; i++) {
+        struct conv_plan p = {.segments = k ? (k + CONV_SEGMENT - 1) / CONV_SEGMENT : 1};
+        p.off = conv_take(at, &used, k, sizeof *p.off);
+        p.from = conv_take(at, &used, k, sizeof *p.from);
+        p.ends = conv_take(at, &used, p.segments, sizeof *p.ends);
+        p.w = conv_take(at, &used, s->c * k, sizeof *p.w);
+        if (at)
+            b->phase[i] = p;
+    }
+    b->lowered = conv_take(at, &used, b->split.jobs * b->lowered_size, sizeof *b->lowered);
+    b->woven = conv_take(at, &used, b->split.jobs * b->woven_size, sizeof *b->woven);
+    return used;
+}
+
+/* Wide computes `extra` columns too many, which the other way copies each row `extra` times more, some 4 cycles a vector.
+ * At most as many planes as kernel columns, each at most as wide as phase 0: the sizes come before the tables that they make room for. */
+static void find_sizes(struct backward *b)
+{
+    const struct lb_conv *s = &b->o->s;
+    const size_t width = count(s->w, 0, s->stride), rows = count(s->h, 0, s->stride);
+    b->rows = find_reach(s, s->h, s->kh);
+    b->cols = find_reach(s, s->w, s->kw);
+    b->wide = s->kh * s->kw * s->c <= width * s->stride * s->stride;
+    b->pitch = b->wide ? width + b->cols.extra : 0;
+    const size_t row = s->o * (b->wide ? b->pitch : s->kw * width);
+    b->split = conv_split(b->d, s->n, rows, row, b->rows.extra, (double)(s->n * s->c * rows * width) * (double)(s->o * s->kh * s->kw));
+    b->height = b->split.band + b->rows.extra;
+    b->zeros = round_up(b->split.band * (b->wide ? b->pitch : width));
+    b->lowered_size = b->zeros + round_up(row * b->height + CONV_LANES);
+    b->woven_size = s->stride > 1 ? round_up(s->c * b->split.band * s->w + CONV_LANES) : 0;
+}
+
+int cpu_conv2d_dx(void *dev, const struct lb_conv2d_grad *o)
+{
+    struct backward b = {.d = dev, .o = o};
+    const struct lb_conv *s = &o->s;
+    find_sizes(&b);
+    char *work = cpu_work(b.d, layout(&b, NULL));
+    if (!work)
+        return -1;
+    layout(&b, work);
+    find_planes(&b);
+    b.all_taps = s->stride > 1 && !all_finite(lb_f32(o->w), s->o * s->c * s->kh * s->kw);
+    for (size_t py = 0; py < s->stride; py++)
+        for (size_t px = 0; px < s->stride; px++)
+            fill_phase(&b, py, px);
+    b.d->host->parallel(b.d->host, b.split.jobs, job, &b);
+    return 0;
+}
