@@ -3,6 +3,7 @@
 # make check    the tests that take under a minute;  make test: all of them
 # make bench    the benchmarks;  make list: what is built;  make format: clang-format
 # make asan, make ubsan: the whole of `make check` under a sanitizer, in a build folder of its own
+# make bundle   a folder and a .tar.gz that run wherever they are copied to; BLAS=1 puts OpenBLAS in
 # Variables: CC, BUILD (build), PREFIX (/usr/local), DESTDIR, WERROR=-Werror
 
 ifeq ($(origin CC),default)
@@ -36,7 +37,7 @@ BAD     := $(patsubst test/bad/%.c,$(BUILD)/bad/%.so,$(wildcard test/bad/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$1)
 
-.PHONY: all check test bench asan ubsan format install list clean tests
+.PHONY: all check test bench asan ubsan format install bundle list clean tests
 all: $(BUILD)/lowbit $(PLUGINS:%=$(BUILD)/plugins/%.so)
 
 $(BUILD)/obj/%.o: %.c Makefile
@@ -50,20 +51,28 @@ $(BUILD)/libkernels.a: $(call obj,$(KERNELS))
 	@rm -f $@
 	ar rcs $@ $^
 
+# Where scripts/bundle.sh puts libraries. RPATH, not RUNPATH: it holds for what plugins load and for what that needs, too.
+BUNDLED := -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib/bundled'
 $(BUILD)/lowbit: $(call obj,main.c) $(BUILD)/libcore.a
-	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
+	$(CC) $(LDFLAGS_ALL) $(BUNDLED) $^ $(LIBS) -o $@
 
 # A plugin is plugins/NAME.c, or plugins/NAME/*.c; it takes from the kernels what it calls. Build ids make equal sources equal files.
 .SECONDARY:
 .SECONDEXPANSION:
 $(BUILD)/plugins/%.so: $$(call obj,$$(wildcard plugins/$$*.c plugins/$$*/*.c)) $(BUILD)/libkernels.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -shared $^ -lm -ldl -o $@
+	$(CC) $(LDFLAGS_ALL) -shared $^ $(LIBS_$*) -lm -ldl -o $@
+# The shaders and their compiler are part of the plugin (plugins/vulkan/vulkan_api.h says why).
+SHADERC := $(addprefix -l,shaderc_combined SPIRV glslang MachineIndependent OSDependent OGLCompiler GenericCodeGen SPIRV-Tools-opt SPIRV-Tools)
+LIBS_vulkan := $(SHADERC) -l:libstdc++.a -lcrypto -Wl,--exclude-libs,ALL -Wl,--gc-sections
+$(BUILD)/obj/plugins/vulkan/vulkan_table.o: kernels/canon.h $(wildcard kernels/vulkan/*)
+$(BUILD)/obj/plugins/vulkan/vulkan_compile.o: DEFINES += -DSHADERC_VERSION='"$(shell pkg-config --modversion shaderc glslang SPIRV-Tools 2>&1)"'
 
 $(BUILD)/test/%: test/unit/%.c $(wildcard test/unit/*.h) $(BUILD)/libcore.a $(BUILD)/libkernels.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS_ALL)) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(BUILD)/libkernels.a $(LIBS) -lcriterion -o $@
-$(BUILD)/test/%: test/tools/%.c $(BUILD)/libcore.a $(BUILD)/libkernels.a
+$(BUILD)/test/canon_ulp: LIBS += -lmpfr
+$(BUILD)/test/%: test/tools/%.c $(wildcard test/tools/*.h) $(BUILD)/libcore.a $(BUILD)/libkernels.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(BUILD)/libkernels.a $(LIBS) -o $@
 $(BUILD)/bad/%.so: test/bad/%.c
@@ -91,6 +100,9 @@ install: all
 	install -m 644 $(filter-out %/skeleton_codec.so %/skeleton_backend.so,$(PLUGINS:%=$(BUILD)/plugins/%.so)) $(DESTDIR)$(PREFIX)/lib/lowbit/
 	install -m 644 core/plugin.h $(DESTDIR)$(PREFIX)/include/lowbit/
 	cp -r configs/. $(DESTDIR)$(PREFIX)/share/lowbit/
+
+bundle: all
+	BUILD=$(BUILD) scripts/bundle.sh $(if $(BLAS),--blas)
 
 list: all
 	$(BUILD)/lowbit list

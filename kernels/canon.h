@@ -6,8 +6,8 @@
  * (C: -ffp-contract=off; GLSL: every operation NoContraction). kernels/canon64.h, included at the end, is the part for C alone. No libm but fma and sqrt.
  *
  * Every unary function returns 0x7FC00000 for a NaN and has no other NaN. "Error" is the largest distance from the true value over all
- * 2^32 inputs, in ulp of the result (2^-149 where it is subnormal), measured by test/tools/canon_ulp.c against binary64 libm; that tool
- * holds the bounds, and test/unit/test_canon.c the bits. 1/2 would be correctly rounded.
+ * 2^32 inputs, in ulp of the result (2^-149 where it is subnormal), rounded up, measured by test/tools/canon_ulp.c against MPFR; that tool
+ * holds the figures, and test/unit/test_canon.c the bits. 1/2 would be correctly rounded.
  *
  * Methods: argument reduction and error-free sums as in Muller et al., Handbook of Floating-Point Arithmetic (2nd ed., ch. 4 and 10);
  * Payne and Hanek's reduction (SIGNUM 1983). The polynomials are our own: a Remez fit of the relative error of the whole function
@@ -215,7 +215,7 @@ CANON_FN float canon_div_soft(float a, float b)
     return canon_float(sign | (base + kept + (up ? 1u : 0u))); /* a carry moves into the exponent, up to infinity */
 }
 
-/* The square root, correctly rounded; sqrt(-0) = -0, NaN for a NaN and below zero. Made as canon_div_soft is; equal to the hardware on
+/* The square root, correctly rounded; sqrt(-0) = -0, NaN for a NaN and below zero. Made as canon_div_soft is. Error 1/2: as MPFR rounds on
  * all 2^32 inputs. */
 CANON_FN float canon_sqrt_soft(float a)
 {
@@ -290,7 +290,7 @@ CANON_FN canon_scaled canon_exp_scaled(float x)
 }
 
 /* e^x. exp(-inf) = +0, exp(+inf) = +inf, exp(+-0) = 1; overflow to +inf, gradual underflow.
- * Error 0.5986; 0.7578 where the result is subnormal and so rounded twice. */
+ * Error 0.5987; 0.7579 where the result is subnormal and so rounded twice. */
 CANON_FN float canon_exp(float x)
 {
     float c = canon_select(x > 89.0f, 89.0f, x);
@@ -300,7 +300,7 @@ CANON_FN float canon_exp(float x)
     return canon_select(canon_is_nan(x), canon_float(CANON_NAN), y);
 }
 
-/* The natural logarithm. log(+-0) = -inf, log(x < 0) = NaN, log(+inf) = +inf, log(1) = +0. Error 0.5896.
+/* The natural logarithm. log(+-0) = -inf, log(x < 0) = NaN, log(+inf) = +inf, log(1) = +0. Error 0.5897.
  * x = 2^k (1 + f), |f| <= 1/3; log(1 + f) = f - f^2/2 + f^3 q(f), the two leading terms carried in two parts. */
 CANON_FN float canon_log(float x)
 {
@@ -330,7 +330,7 @@ CANON_FN float canon_log(float x)
     return canon_select(positive, y, canon_float(special));
 }
 
-/* The hyperbolic tangent, odd bit for bit. tanh(+-0) = +-0, tanh(+-inf) = +-1. Error 0.6960.
+/* The hyperbolic tangent, odd bit for bit. tanh(+-0) = +-0, tanh(+-inf) = +-1. Error 0.6961.
  * Below 9/16 an odd polynomial, above 1 - 2/(e^2x + 1) with the rounding errors of sum and quotient put back. */
 CANON_FN float canon_tanh(float x)
 {
@@ -358,7 +358,7 @@ CANON_FN float canon_tanh(float x)
 }
 
 /* 1 / (1 + e^-x). sigmoid(-inf) = +0, sigmoid(+-0) = 1/2, sigmoid(+inf) = 1; gradual underflow.
- * Error 0.5971; 0.7578 where the result is subnormal and so rounded twice.
+ * Error 0.5971; 0.7579 where the result is subnormal and so rounded twice.
  * With e = e^-|x|: 1 / (1 + e) or e / (1 + e), from one quotient whose rounding error is put back. */
 CANON_FN float canon_sigmoid(float x)
 {
@@ -459,14 +459,14 @@ CANON_FN float canon_trig(float x, canon_uint turn)
     return canon_select(u >= CANON_INF, canon_float(CANON_NAN), y);
 }
 
-/* The sine of x radians, odd bit for bit. sin(+-0) = +-0, sin(+-inf) = NaN. Error 0.7295. */
+/* The sine of x radians, odd bit for bit. sin(+-0) = +-0, sin(+-inf) = NaN. Error 0.7296. */
 CANON_FN float canon_sin(float x)
 {
     float y = canon_trig(x, 0u);
     return canon_nan(canon_float(canon_bits(y) ^ (canon_bits(x) & CANON_SIGN)));
 }
 
-/* The cosine of x radians, even bit for bit. cos(+-0) = 1, cos(+-inf) = NaN. Error 0.7283. */
+/* The cosine of x radians, even bit for bit. cos(+-0) = 1, cos(+-inf) = NaN. Error 0.7284. */
 CANON_FN float canon_cos(float x)
 {
     return canon_trig(x, 1u);

@@ -28,7 +28,7 @@ static inline double canon_float64(uint64_t u)
     return x;
 }
 
-/* e^x in binary64, as canon_exp: for metrics. Error 0.5889 (subnormal results 0.7483) on 10^7 seeded inputs. */
+/* e^x in binary64, as canon_exp: for metrics. Error 0.5887 (subnormal results 0.7484) on 10^7 seeded inputs. */
 static inline double canon_exp64(double x)
 {
     if (x != x)
@@ -52,7 +52,7 @@ static inline double canon_exp64(double x)
     return (y * canon_float64((lower + 1023u) << 52)) * canon_float64((k - lower + 1023u) << 52);
 }
 
-/* The natural logarithm in binary64: for metrics. log(1 + f) = f - f^2/2 + s (f^2/2 + s^2 R(s^2)), s = f / (2 + f). Error 0.5962 on 10^7
+/* The natural logarithm in binary64: for metrics. log(1 + f) = f - f^2/2 + s (f^2/2 + s^2 R(s^2)), s = f / (2 + f). Error 0.5961 on 10^7
  * seeded inputs. */
 static inline double canon_log64(double x)
 {

@@ -39,6 +39,37 @@ has_threaded_openblas() {
         gcc -xc - -lopenblas -o "$scratch/blas" 2>/dev/null && "$scratch/blas"
 }
 
+# The shader compiler as the Makefile links it: static, as the shared one of Debian 12 lacks symbols.
+has_shaderc() {
+    printf '#include <shaderc/shaderc.h>\nint main(void) { return !shaderc_compiler_initialize(); }\n' |
+        gcc -xc - -lshaderc_combined -lSPIRV -lglslang -lMachineIndependent -lOSDependent -lOGLCompiler -lGenericCodeGen \
+            -lSPIRV-Tools-opt -lSPIRV-Tools -l:libstdc++.a -lm -o /dev/null 2>/dev/null
+}
+has_vulkan_device() {
+    has_library vulkan/vulkan.h -lvulkan && cat >"$scratch/device.c" <<'C' && gcc "$scratch/device.c" -lvulkan -o "$scratch/device" && "$scratch/device"
+#include <vulkan/vulkan.h>
+int main(void) {
+    VkInstanceCreateInfo i = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO};
+    VkInstance v;
+    uint32_t n = 0;
+    return vkCreateInstance(&i, 0, &v) || vkEnumeratePhysicalDevices(v, &n, 0) || !n;
+}
+C
+}
+has_vulkan_layer() { # name
+    has_library vulkan/vulkan.h -lvulkan && cat >"$scratch/layer.c" <<'C' && gcc "$scratch/layer.c" -lvulkan -o "$scratch/layer" && "$scratch/layer" "$1"
+#include <string.h>
+#include <vulkan/vulkan.h>
+int main(int argc, char **argv) {
+    VkLayerProperties p[100];
+    uint32_t n = 100;
+    if (argc < 2 || vkEnumerateInstanceLayerProperties(&n, p) < 0) return 1;
+    while (n && strcmp(p[n - 1].layerName, argv[1])) n--;
+    return !n;
+}
+C
+}
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -70,8 +101,13 @@ find_missing() {
     need libssl-dev has_library openssl/evp.h -lcrypto
     need libopenblas-pthread-dev has_threaded_openblas
     need libvulkan-dev has_library vulkan/vulkan.h -lvulkan
-    need libshaderc-dev has_library shaderc/shaderc.h -lshaderc
+    need libshaderc-dev has_library shaderc/shaderc.h -lshaderc_combined
+    need glslang-dev has_shaderc
+    need spirv-tools has_shaderc
+    need mesa-vulkan-drivers has_vulkan_device
+    need vulkan-validationlayers has_vulkan_layer VK_LAYER_KHRONOS_validation
     need libcriterion-dev has_library criterion/criterion.h -lcriterion
+    need libmpfr-dev has_library mpfr.h -lmpfr
     need clang has_tool clang
     need "$(clang_rt)" has_sanitizer clang
     need clang-format has_tool clang-format

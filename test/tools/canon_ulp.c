@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * canon_ulp [STRIDE [PAIRS [FUNCTION]]]: the largest errors of kernels/canon.h, as CSV on stdout.
+ * canon_ulp [--quick] [--pairs N] [FUNCTION...]: the largest errors of kernels/canon.h against MPFR, as CSV on stdout.
  *
- * Unary binary32 functions: every STRIDE-th of the 2^32 inputs (default 1: all) against binary64 libm, whose own error is
- * about 1e-8 of the unit used. div_soft and sqrt_soft must equal the hardware: sqrt on the same inputs, div on all pairs of
- * edge values and on PAIRS (default 10^7) seeded pairs. Binary64 functions: 10^7 seeded inputs against long double libm.
- * Exit status: 0; 1 if a function passes its bound; 2 for bad usage.
+ * Unary binary32 functions: all 2^32 inputs. canon_true.h gives for each an interval that holds the true value. It settles the input
+ * where both its ends round to the same binary32 number and where, from both ends, the error is less than the largest found so far: that
+ * is nearly everywhere. Every other input is MPFR's, at 160 bits. So the largest error, where it is (the lowest bit pattern of equals,
+ * apart for subnormal results) and the count of results that are not correctly rounded are MPFR's, although few inputs are. What this
+ * rests on is tried on one input of each block: that MPFR's value is in the interval, and that the loops measured, which use FMA where
+ * there is one, have the bits of the plain build.
+ * Half of the inputs go by symmetry, which is checked bit for bit: sin and tanh are odd, cos is even, log and sqrt of what is negative
+ * are NaN.
  *
- * Build: cc -std=c11 -O2 -mfma -ffp-contract=off -I. test/tools/canon_ulp.c -o canon_ulp -lm -lpthread
+ * div_soft must equal the hardware on all pairs of edge values and on N (default 10^7) seeded pairs; sqrt_soft must be correctly rounded.
+ * Binary64 functions: 10^7 seeded inputs, each by MPFR. --quick: the stated worst inputs and some 2^23 that are spread, not 2^32; 10^5,
+ * not 10^7: seconds.
+ * Exit status: 0; 1 where the largest error or its place is not as stated, or a check fails; 2 for bad usage.
  */
-#define _POSIX_C_SOURCE 200809L
 #include "kernels/canon.h"
+#include "test/tools/canon_pairs.h"
+#include "test/tools/canon_true.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -19,268 +27,473 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { BLOCK = 1 << 16, MAX_THREADS = 64, POWERS = 277, EDGES = 2 * (3 * POWERS + 4) };
+enum { SEEDED = 1 << 16, MAX_THREADS = 64, BINADES = 512 };
+enum { QUICK_BLOCK = 256, QUICK_EVERY = 509 };
 
 static const uint64_t seed = 20240229;
+static const struct true_format binary32 = {24, -126, 127}, binary64 = {53, -1022, 1023};
+
+enum half { WHOLE, ODD, EVEN, NAN_BELOW_ZERO };
 
 struct worst {
     double ulp;
-    uint64_t index, bits, bits2; /* of the worst input; bits2: the divisor */
-    uint64_t inputs, misrounded;
+    uint64_t bits, bits2; /* of the input; bits2: the divisor */
 };
 
-/* One row of the table. run() handles inputs first .. first + count - 1 of the row's own numbering. */
-struct check {
+/* One row of the table. Stated are the largest error in ulp, rounded up to 4 decimals, and its input: of normal and of subnormal results. */
+struct row {
     const char *name;
-    double bound; /* in ulp: what kernels/canon.h states, rounded up */
-    void (*run)(const struct check *c, uint64_t first, uint64_t count, uint64_t stride, struct worst *w);
+    struct worst stated[2];
+    true_function truth;
+    /* binary32 */
     float (*f)(float);
-    double (*ref)(double);
+    void (*fast)(uint32_t first, uint32_t count, float *y); /* f, for a machine with AVX2 and FMA */
+    true_intervals intervals;
+    enum half half;
+    /* binary64 */
     double (*f64)(double);
-    long double (*ref64)(long double);
-    uint64_t inputs; /* 0: every STRIDE-th of 2^32; 1: PAIRS and edges */
 };
 
-static void record(struct worst *w, double ulp, bool misrounded, uint64_t index, uint64_t bits, uint64_t bits2)
+/* ---- What was found ---- */
+
+struct tally {
+    struct worst worst[2]; /* normal results, subnormal ones */
+    uint64_t inputs, misrounded, asked;
+    bool broken; /* what the measurement rests on does not hold */
+};
+
+/* An error of this size is none: it need not be measured. */
+#define NEGLIGIBLE 0x1p-20
+
+static const struct tally no_tally = {.worst = {{.ulp = NEGLIGIBLE}, {.ulp = NEGLIGIBLE}}};
+
+/* The row must not depend on how the inputs fall to the threads. */
+static void keep_worst(struct worst *w, struct worst other)
 {
-    w->inputs++;
-    w->misrounded += misrounded;
-    if (ulp > w->ulp) {
-        w->ulp = ulp;
-        w->index = index;
-        w->bits = bits;
-        w->bits2 = bits2;
+    if (other.ulp > w->ulp || (other.ulp == w->ulp && other.bits < w->bits))
+        *w = other;
+}
+
+static void merge(struct tally *total, const struct tally *t)
+{
+    for (int i = 0; i < 2; i++)
+        keep_worst(&total->worst[i], t->worst[i]);
+    total->inputs += t->inputs;
+    total->misrounded += t->misrounded;
+    total->asked += t->asked;
+    total->broken |= t->broken;
+}
+
+/* ---- Work for the threads ---- */
+
+struct worker {
+    struct truth truth;
+    struct anchors anchors;
+    float y[TRUE_BLOCK], negative[TRUE_BLOCK];
+    struct interval v[TRUE_BLOCK];
+    struct tally tally;
+};
+
+struct sweep {
+    const struct row *row;
+    void (*run)(const struct sweep *s, uint64_t item, struct worker *w);
+    uint64_t items, inputs;
+    bool quick, fma;
+    atomic_uint_fast64_t next;
+    pthread_mutex_t lock;
+    struct tally total;
+};
+
+/* ---- Binary32, one input at a time: by MPFR ---- */
+
+static void ask(const struct sweep *s, struct worker *w, float x, float got)
+{
+    double rounded;
+    truth_at(&w->truth, s->row->truth, (double)x);
+    if (!truth_round(&w->truth, false, &rounded)) {
+        fprintf(stderr, "canon_ulp: %s(0x%08" PRIx32 "): %d bits do not tell how it is rounded\n", s->row->name, canon_bits(x), TRUE_BITS);
+        w->tally.broken = true;
+    }
+    const bool wrong = canon_bits(got) != canon_bits(canon_nan((float)rounded));
+    const bool regular = mpfr_regular_p(w->truth.value) != 0;
+    const double ulp = regular ? truth_distance(&w->truth, &binary32, (double)got) : wrong ? (double)INFINITY : 0.0;
+    const bool subnormal = regular && mpfr_get_exp(w->truth.value) - 1 < binary32.e_min;
+    keep_worst(&w->tally.worst[subnormal], (struct worst){ulp, canon_bits(x), 0});
+    w->tally.misrounded += wrong;
+    w->tally.asked++;
+}
+
+/* An input whose result must have these bits. */
+static void demand(struct worker *w, uint32_t x, uint32_t got, uint32_t want)
+{
+    if (got != want) {
+        keep_worst(&w->tally.worst[0], (struct worst){(double)INFINITY, x, 0});
+        w->tally.misrounded++;
     }
 }
 
-/* Distance in units of the last place that a binary32 of the size of ref has; infinity for a wrong NaN, sign or zero. */
-static double ulp_error(float got, double ref)
+/* ---- Binary32, a block of inputs: by intervals, where they tell ---- */
+
+/* Twice the distance of two neighbours above a magnitude, inverted: what makes a distance one in ulp. */
+static double per_ulp(double magnitude)
 {
-    if (isnan(ref) || isnan(got))
-        return isnan(ref) && canon_bits(got) == CANON_NAN ? 0.0 : INFINITY;
-    if ((signbit(got) != 0) != (signbit(ref) != 0) || (ref == 0.0 && got != 0.0f))
-        return INFINITY;
-    if (isinf(ref) || (double)got == ref)
-        return isinf(ref) && !isinf(got) ? INFINITY : 0.0;
-    double limit = copysign(0x1p+128, ref);
-    double g = isinf(got) ? limit : (double)got;
-    double r = fabs(ref) > 0x1p+128 ? limit : ref;
-    int e = (int)(canon_bits64(r) >> 52 & 0x7FF) - 1023;
-    e = e < -126 ? -126 : e > 127 ? 127 : e;
-    return fabs(g - r) * canon_float64((uint64_t)(23 - e + 1023) << 52);
+    const int e = (int)(canon_bits64(magnitude) >> 52) - 1023;
+    return canon_float64((uint64_t)(23 - (e < -126 ? -126 : e > 127 ? 127 : e) + 1023) << 52);
 }
 
-static void run_unary(const struct check *c, uint64_t first, uint64_t count, uint64_t stride, struct worst *w)
+static double clamped(double y)
 {
-    for (uint64_t i = first; i < first + count; i++) {
-        float x = canon_float((uint32_t)(i * stride));
-        double ref = c->ref((double)x);
-        float got = c->f(x);
-        record(w, ulp_error(got, ref), !isnan(ref) && (float)ref != got, i, canon_bits(x), 0);
+    return y > 0x1p+128 ? 0x1p+128 : y < -0x1p+128 ? -0x1p+128 : y;
+}
+
+/* Whether the interval alone shows that nothing has to be asked; wrong: that the result is not the correctly rounded one. */
+static bool settled(const struct tally *t, float got, const struct interval *v, bool *wrong)
+{
+    const float a = (float)v->low, b = (float)v->high;
+    const double low = clamped(v->low), high = clamped(v->high), g = clamped((double)got);
+    const double to_low = fabs(g - low), to_high = fabs(g - high), far = to_low > to_high ? to_low : to_high;
+    const double small = fabs(low) < fabs(high) ? fabs(low) : fabs(high), large = fabs(low) < fabs(high) ? fabs(high) : fabs(low);
+    const bool subnormal = large < 0x1p-126;
+    *wrong = canon_bits(got) != canon_bits(a);
+    return canon_bits(a) == canon_bits(b) && (subnormal || small >= 0x1p-126) && far * per_ulp(small) < t->worst[subnormal].ulp;
+}
+
+static void judge(const struct sweep *s, struct worker *w, uint32_t first, uint32_t count)
+{
+    bool wrong;
+    for (uint32_t j = 0; j < count; j++)
+        if (settled(&w->tally, w->y[j], &w->v[j], &wrong))
+            w->tally.misrounded += wrong;
+        else
+            ask(s, w, canon_float(first + j), w->y[j]);
+}
+
+static void values(const struct sweep *s, uint32_t first, uint32_t count, float *y)
+{
+    if (s->fma && s->row->fast)
+        s->row->fast(first, count, y);
+    else
+        for (uint32_t j = 0; j < count; j++)
+            y[j] = s->row->f(canon_float(first + j));
+}
+
+/* One input of the block, chosen at random: is what the others rest on true there? */
+static void try_one(const struct sweep *s, struct worker *w, uint32_t first, uint32_t count)
+{
+    const uint32_t j = canon_random64(seed, 2, first).w[0] % count;
+    const float x = canon_float(first + j);
+    truth_at(&w->truth, s->row->truth, (double)x);
+    if (mpfr_cmp_d(w->truth.value, w->v[j].low) < 0 || mpfr_cmp_d(w->truth.value, w->v[j].high) > 0) {
+        fprintf(stderr, "canon_ulp: %s(0x%08" PRIx32 ") is not in [%a, %a]\n", s->row->name, first + j, w->v[j].low, w->v[j].high);
+        w->tally.broken = true;
+    }
+    if (canon_bits(s->row->f(x)) != canon_bits(w->y[j])) {
+        fprintf(stderr, "canon_ulp: %s(0x%08" PRIx32 "): with FMA the bits are others\n", s->row->name, first + j);
+        w->tally.broken = true;
     }
 }
+
+static void run_finite(const struct sweep *s, struct worker *w, uint32_t first, uint32_t count)
+{
+    const enum half half = s->row->half;
+    values(s, first, count, w->y);
+    w->tally.inputs += count;
+    if (half == NAN_BELOW_ZERO && first >= CANON_SIGN) {
+        for (uint32_t j = 0; j < count; j++)
+            if (first + j == CANON_SIGN)
+                ask(s, w, -0.0f, w->y[j]);
+            else
+                demand(w, first + j, canon_bits(w->y[j]), CANON_NAN);
+        return;
+    }
+    s->row->intervals(&w->anchors, first, count, w->v);
+    const uint64_t misrounded = w->tally.misrounded;
+    judge(s, w, first, count);
+    try_one(s, w, first, count);
+    if (half != ODD && half != EVEN)
+        return;
+    w->tally.inputs += count;
+    w->tally.misrounded += w->tally.misrounded - misrounded;
+    values(s, first | CANON_SIGN, count, w->negative);
+    for (uint32_t j = 0; j < count; j++)
+        demand(w, (first + j) | CANON_SIGN, canon_bits(w->negative[j]), canon_bits(w->y[j]) ^ (half == ODD ? CANON_SIGN : 0u));
+}
+
+/* Infinities and NaN of both signs. */
+static void run_specials(const struct sweep *s, struct worker *w, uint32_t first, uint32_t count)
+{
+    values(s, first, count, w->y);
+    w->tally.inputs += count;
+    for (uint32_t j = 0; j < count; j++)
+        if (((first + j) & ~CANON_SIGN) == CANON_INF)
+            ask(s, w, canon_float(first + j), w->y[j]);
+        else
+            demand(w, first + j, canon_bits(w->y[j]), CANON_NAN);
+}
+
+/* An item is a binade of one sign. Those next to one come first: they have errors that most others do not reach. */
+static void run_unary(const struct sweep *s, uint64_t item, struct worker *w)
+{
+    const uint32_t block = s->quick ? QUICK_BLOCK : TRUE_BLOCK, every = s->quick ? QUICK_EVERY : 1, start = (uint32_t)(item ^ 127) << 23;
+    const bool special = (start >> 23) % 256 == 255;
+    if (!special && start >= CANON_SIGN && (s->row->half == ODD || s->row->half == EVEN))
+        return;
+    for (uint32_t i = 0; i < 1u << 23; i += block * every)
+        (special ? run_specials : run_finite)(s, w, start + i, block);
+    for (int i = 0; i < 2 && s->quick && item == 0; i++)
+        if (s->row->stated[i].ulp != 0.0)
+            run_finite(s, w, (uint32_t)s->row->stated[i].bits, 1);
+}
+
+/* ---- Division ---- */
 
 /* Units between two binary32 results that should have the same bits. */
 static double bit_distance(float got, float want)
 {
     uint32_t a = canon_bits(canon_nan(got)), b = canon_bits(canon_nan(want));
-    return a == b ? 0.0 : ((a ^ b) >> 31) != 0 ? INFINITY : fabs((double)a - (double)b);
+    return a == b ? 0.0 : ((a ^ b) >> 31) != 0 ? (double)INFINITY : fabs((double)a - (double)b);
 }
 
-static void run_sqrt(const struct check *c, uint64_t first, uint64_t count, uint64_t stride, struct worst *w)
+static uint64_t end_of(const struct sweep *s, uint64_t item)
 {
-    (void)c;
-    for (uint64_t i = first; i < first + count; i++) {
-        float x = canon_float((uint32_t)(i * stride));
-        double d = bit_distance(canon_sqrt_soft(x), sqrtf(x));
-        record(w, d, d != 0.0, i, canon_bits(x), 0);
+    return (item + 1) * SEEDED < s->inputs ? (item + 1) * SEEDED : s->inputs;
+}
+
+static void run_div(const struct sweep *s, uint64_t item, struct worker *w)
+{
+    for (uint64_t i = item * SEEDED; i < end_of(s, item); i++) {
+        float a = edge(i / EDGES % EDGES), b = edge(i % EDGES);
+        if (i >= (uint64_t)EDGES * EDGES)
+            seeded_pair(seed, i, &a, &b);
+        const double d = bit_distance(canon_div_soft(a, b), a / b);
+        keep_worst(&w->tally.worst[0], (struct worst){d, canon_bits(a), canon_bits(b)});
+        w->tally.misrounded += d != 0.0;
+        w->tally.inputs++;
     }
 }
 
-/* All powers of two from 2^-149 and both neighbours, 0, 3, infinity and NaN, each with both signs. */
-static float edge(uint64_t i)
+/* ---- Binary64 ---- */
+
+static double seeded_input64(const struct row *row, uint64_t i)
 {
-    static const uint32_t others[4] = {0, 0x40400000, CANON_INF, CANON_NAN};
-    uint32_t sign = (uint32_t)(i & 1) << 31, k = (uint32_t)(i / 2);
-    if (k >= 3 * POWERS)
-        return canon_float(sign | others[k - 3 * POWERS]);
-    uint32_t power = k / 3 < 23 ? 1u << (k / 3) : (k / 3 - 22) << 23;
-    return canon_float(sign | (power + k % 3 - 1));
+    canon_words r = canon_random64(seed, 1, i);
+    uint64_t u = (uint64_t)r.w[1] << 32 | r.w[0];
+    double unit = (double)(u >> 11) * 0x1p-53;
+    if (row->f64 == canon_exp64) /* the whole range of finite results, and closer and closer to zero */
+        return r.w[2] % 4 == 0 ? unit * 1455.0 - 745.2 : ldexp(unit * 2.0 - 1.0, 9 - (int)(r.w[3] % 64));
+    /* every positive bit pattern, and closer and closer to one */
+    return r.w[2] % 4 == 0 ? canon_float64(u >> 1) : 1.0 + ldexp(unit * 2.0 - 1.0, -(int)(r.w[3] % 52));
 }
 
-/* A dividend whose quotient by d (odd, 24 bits) is as near to a tie as a quotient can be: m is +-2^-24 modulo d, in [d, 2d), so m * 2^24
- * is an odd multiple of d and 1 more or less. m itself is taken if it has 24 bits or, being even, half of it; else it is just a number. */
-static float hard_dividend(uint32_t d, bool minus)
+static void ask64(const struct sweep *s, struct worker *w, double x)
 {
-    uint64_t m = 1;
-    for (int i = 0; i < 24; i++)
-        m = m % 2 == 0 ? m / 2 : (m + d) / 2;
-    m = (minus ? d - m : m) + d;
-    return (float)(m < 1u << 24 ? m : m / 2);
+    struct truth *t = &w->truth;
+    const double got = s->row->f64(x);
+    double rounded;
+    truth_at(t, s->row->truth, x);
+    w->tally.broken |= !truth_round(t, true, &rounded);
+    const bool wrong = isnan(rounded) ? !isnan(got) : got != rounded, regular = mpfr_regular_p(t->value) != 0;
+    const double ulp = regular ? truth_distance(t, &binary64, got) : wrong ? (double)INFINITY : 0.0;
+    const bool subnormal = regular && mpfr_get_exp(t->value) - 1 < binary64.e_min;
+    keep_worst(&w->tally.worst[subnormal], (struct worst){ulp, canon_bits64(x), 0});
+    w->tally.misrounded += wrong;
+    w->tally.inputs++;
+    w->tally.asked++;
 }
 
-static void run_div(const struct check *c, uint64_t first, uint64_t count, uint64_t stride, struct worst *w)
+static void run_unary64(const struct sweep *s, uint64_t item, struct worker *w)
 {
-    (void)c, (void)stride;
-    for (uint64_t i = first; i < first + count; i++) {
-        float a, b;
-        if (i < (uint64_t)EDGES * EDGES) {
-            a = edge(i / EDGES);
-            b = edge(i % EDGES);
-        } else {
-            canon_words r = canon_random64(seed, 0, i);
-            uint32_t ua = r.w[0], ub = r.w[1];
-            if (r.w[2] % 4 == 1) /* quotients in (1/2, 2) */
-                ub = (ub & 0x807FFFFF) | (ua & CANON_INF);
-            if (r.w[2] % 4 == 2) { /* quotients that are subnormal or nearly so */
-                ua &= 0xBFFFFFFF;
-                ub = (ub & 0x807FFFFF) | (((ua >> 23 & 0xFF) + 124 + (r.w[3] & 31)) << 23);
-            }
-            if (r.w[2] % 8 == 3) { /* short operands: exact quotients and ties */
-                ua &= 0xFFFFFFFFu << (r.w[3] % 24);
-                ub &= 0xFFFFFFFFu << (r.w[3] / 32 % 24);
-            }
-            if (r.w[2] % 8 == 7) { /* quotients next to a tie */
-                uint32_t d = (ub & 0x007FFFFFu) | 0x00800001u;
-                ua = canon_bits(hard_dividend(d, (ua & 1) != 0));
-                ub = canon_bits((float)d);
-            }
-            a = canon_float(ua);
-            b = canon_float(ub);
-        }
-        double d = bit_distance(canon_div_soft(a, b), a / b);
-        record(w, d, d != 0.0, i, canon_bits(a), canon_bits(b));
-    }
+    for (uint64_t i = item * SEEDED; i < end_of(s, item); i++)
+        ask64(s, w, seeded_input64(s->row, i));
+    for (int i = 0; i < 2 && s->quick && item == 0; i++)
+        if (s->row->stated[i].ulp != 0.0)
+            ask64(s, w, canon_float64(s->row->stated[i].bits));
 }
 
-static void run_unary64(const struct check *c, uint64_t first, uint64_t count, uint64_t stride, struct worst *w)
+/* ---- The table ---- */
+
+#if defined(__x86_64__)
+#define FMA_AVX2 __attribute__((target("avx2,fma"), flatten))
+#else
+#define FMA_AVX2
+#endif
+
+FMA_AVX2 static void exp_avx2(uint32_t first, uint32_t count, float *y)
 {
-    (void)stride;
-    for (uint64_t i = first; i < first + count; i++) {
-        canon_words r = canon_random64(seed, 1, i);
-        uint64_t u = (uint64_t)r.w[1] << 32 | r.w[0];
-        double unit = (double)(u >> 11) * 0x1p-53, x;
-        if (c->f64 == canon_exp64) /* the whole range of finite results, and closer and closer to zero */
-            x = r.w[2] % 4 == 0 ? unit * 1455.0 - 745.2 : ldexp(unit * 2.0 - 1.0, 9 - (int)(r.w[3] % 64));
-        else /* every positive bit pattern, and closer and closer to one */
-            x = r.w[2] % 4 == 0 ? canon_float64(u >> 1) : 1.0 + ldexp(unit * 2.0 - 1.0, -(int)(r.w[3] % 52));
-        long double ref = c->ref64((long double)x);
-        double got = c->f64(x);
-        double ulp = 0.0;
-        if (isnan(got) || isnan(ref))
-            ulp = isnan(got) && isnan(ref) ? 0.0 : INFINITY;
-        else if (isinf(got) || isinf((double)ref))
-            ulp = got == (double)ref ? 0.0 : INFINITY;
-        else if (ref != 0.0L) {
-            int e = ilogbl(ref);
-            ulp = (double)fabsl(scalbnl((long double)got - ref, 52 - (e < -1022 ? -1022 : e)));
-        }
-        record(w, ulp, !isnan(got) && got != (double)ref, i, canon_bits64(x), 0);
-    }
+    for (uint32_t j = 0; j < count; j++)
+        y[j] = canon_exp(canon_float(first + j));
 }
 
-static double sigmoid(double x)
+FMA_AVX2 static void log_avx2(uint32_t first, uint32_t count, float *y)
 {
-    return 1.0 / (1.0 + exp(-x));
+    for (uint32_t j = 0; j < count; j++)
+        y[j] = canon_log(canon_float(first + j));
 }
 
-static const struct check checks[] = {
-    {"exp", 0.76, run_unary, canon_exp, exp, NULL, NULL, 0},
-    {"log", 0.59, run_unary, canon_log, log, NULL, NULL, 0},
-    {"tanh", 0.70, run_unary, canon_tanh, tanh, NULL, NULL, 0},
-    {"sigmoid", 0.76, run_unary, canon_sigmoid, sigmoid, NULL, NULL, 0},
-    {"sin", 0.73, run_unary, canon_sin, sin, NULL, NULL, 0},
-    {"cos", 0.73, run_unary, canon_cos, cos, NULL, NULL, 0},
-    {"sqrt_soft", 0.0, run_sqrt, NULL, NULL, NULL, NULL, 0},
-    {"div_soft", 0.0, run_div, NULL, NULL, NULL, NULL, 1},
-    {"exp64", 0.75, run_unary64, NULL, NULL, canon_exp64, expl, 10000000},
-    {"log64", 0.60, run_unary64, NULL, NULL, canon_log64, logl, 10000000},
+FMA_AVX2 static void tanh_avx2(uint32_t first, uint32_t count, float *y)
+{
+    for (uint32_t j = 0; j < count; j++)
+        y[j] = canon_tanh(canon_float(first + j));
+}
+
+FMA_AVX2 static void sigmoid_avx2(uint32_t first, uint32_t count, float *y)
+{
+    for (uint32_t j = 0; j < count; j++)
+        y[j] = canon_sigmoid(canon_float(first + j));
+}
+
+FMA_AVX2 static void sin_avx2(uint32_t first, uint32_t count, float *y)
+{
+    for (uint32_t j = 0; j < count; j++)
+        y[j] = canon_sin(canon_float(first + j));
+}
+
+FMA_AVX2 static void cos_avx2(uint32_t first, uint32_t count, float *y)
+{
+    for (uint32_t j = 0; j < count; j++)
+        y[j] = canon_cos(canon_float(first + j));
+}
+
+FMA_AVX2 static void sqrt_avx2(uint32_t first, uint32_t count, float *y)
+{
+    for (uint32_t j = 0; j < count; j++)
+        y[j] = canon_sqrt_soft(canon_float(first + j));
+}
+
+static const struct row rows[] = {
+    {"exp", {{0.5987, 0x4047C6F0, 0}, {0.7579, 0xC2AF6568, 0}}, mpfr_exp, canon_exp, exp_avx2, intervals_exp, WHOLE, NULL},
+    {"log", {{0.5897, 0x3F2BE206, 0}, {0, 0, 0}}, mpfr_log, canon_log, log_avx2, intervals_log, NAN_BELOW_ZERO, NULL},
+    {"tanh", {{0.6961, 0x3F0AB81E, 0}, {0, 0, 0}}, mpfr_tanh, canon_tanh, tanh_avx2, intervals_tanh, ODD, NULL},
+    {"sigmoid",
+     {{0.5971, 0xC1E08C47, 0}, {0.7579, 0xC2AF6568, 0}},
+     true_sigmoid,
+     canon_sigmoid,
+     sigmoid_avx2,
+     intervals_sigmoid,
+     WHOLE,
+     NULL},
+    {"sin", {{0.7296, 0x6E8B0EE5, 0}, {0, 0, 0}}, mpfr_sin, canon_sin, sin_avx2, intervals_sin, ODD, NULL},
+    {"cos", {{0.7284, 0x63CEFA77, 0}, {0, 0, 0}}, mpfr_cos, canon_cos, cos_avx2, intervals_cos, EVEN, NULL},
+    {"sqrt_soft", {{0.5, 0x017FFFFF, 0}, {0, 0, 0}}, mpfr_sqrt, canon_sqrt_soft, sqrt_avx2, intervals_sqrt, NAN_BELOW_ZERO, NULL},
+    {"div_soft", {{0, 0, 0}, {0, 0, 0}}, NULL, NULL, NULL, NULL, WHOLE, NULL},
+    {"exp64", {{0.5887, 0xC08301BF9BB68269, 0}, {0.7484, 0xC08624DC845176FE, 0}}, mpfr_exp, NULL, NULL, NULL, WHOLE, canon_exp64},
+    {"log64", {{0.5961, 0x3FF5F7BD5B6BD5DD, 0}, {0, 0, 0}}, mpfr_log, NULL, NULL, NULL, WHOLE, canon_log64},
 };
 
-struct sweep {
-    const struct check *check;
-    uint64_t inputs, stride;
-    atomic_uint_fast64_t next;
-    pthread_mutex_t lock;
-    struct worst total;
-};
-
-static void *worker(void *argument)
+static void *work(void *argument)
 {
     struct sweep *s = argument;
-    struct worst w = {.ulp = -1.0};
-    uint64_t first;
-    while ((first = atomic_fetch_add(&s->next, BLOCK)) < s->inputs) {
-        uint64_t left = s->inputs - first;
-        s->check->run(s->check, first, left < BLOCK ? left : BLOCK, s->stride, &w);
+    struct worker *w = malloc(sizeof *w);
+    if (!w)
+        abort();
+    truth_init(&w->truth);
+    anchors_init(&w->anchors);
+    uint64_t item;
+    while ((item = atomic_fetch_add(&s->next, 1)) < s->items) {
+        w->tally = no_tally;
+        pthread_mutex_lock(&s->lock);
+        memcpy(w->tally.worst, s->total.worst, sizeof w->tally.worst); /* the larger it is, the fewer inputs are MPFR's */
+        pthread_mutex_unlock(&s->lock);
+        s->run(s, item, w);
+        pthread_mutex_lock(&s->lock);
+        merge(&s->total, &w->tally);
+        pthread_mutex_unlock(&s->lock);
     }
-    pthread_mutex_lock(&s->lock);
-    uint64_t inputs = s->total.inputs + w.inputs, misrounded = s->total.misrounded + w.misrounded;
-    if (w.ulp > s->total.ulp || (w.ulp == s->total.ulp && w.index < s->total.index)) /* the same row however blocks fall */
-        s->total = w;
-    s->total.inputs = inputs;
-    s->total.misrounded = misrounded;
-    pthread_mutex_unlock(&s->lock);
+    anchors_finish(&w->anchors);
+    truth_finish(&w->truth);
+    mpfr_free_cache();
+    free(w);
     return NULL;
 }
 
-/* Runs one row and prints it. Returns whether the bound holds. */
-static bool sweep(const struct check *c, uint64_t stride, uint64_t pairs)
+static void in_threads(struct sweep *s)
 {
-    struct sweep s = {.check = c, .stride = stride, .lock = PTHREAD_MUTEX_INITIALIZER, .total = {.ulp = -1.0}};
-    s.inputs = c->inputs == 0 ? ((UINT64_C(1) << 32) + stride - 1) / stride : c->inputs == 1 ? (uint64_t)EDGES * EDGES + pairs : c->inputs;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int threads = cores < 1 ? 1 : cores > MAX_THREADS ? MAX_THREADS : (int)cores;
+    long cores = mpfr_buildopt_tls_p() ? sysconf(_SC_NPROCESSORS_ONLN) : 1;
+    int threads = cores < 1 ? 1 : cores > MAX_THREADS ? MAX_THREADS : (int)cores, started = 0;
     pthread_t id[MAX_THREADS];
-    int started = 0;
-    while (started < threads && pthread_create(&id[started], NULL, worker, &s) == 0)
+    while (started < threads && pthread_create(&id[started], NULL, work, s) == 0)
         started++;
     if (started == 0)
-        worker(&s);
+        work(s);
     for (int i = 0; i < started; i++)
         pthread_join(id[i], NULL);
-
-    const struct worst *w = &s.total;
-    printf("%s,%" PRIu64 ",%.4f,0x%0*" PRIx64, c->name, w->inputs, w->ulp, c->f64 ? 16 : 8, w->bits);
-    if (c->inputs == 1)
-        printf("/0x%08" PRIx64, w->bits2);
-    printf(",%.4f\n", 100.0 * (double)w->misrounded / (double)w->inputs);
-    fflush(stdout);
-    return w->ulp <= c->bound;
 }
 
-/* A positive integer, or 0 for anything else. */
-static uint64_t parse_count(const char *text)
+/* As it is stated. */
+static double four_decimals_up(const struct worst *w)
 {
-    char *end;
-    double v = strtod(text, &end); /* so that 1e9 is understood */
-    return *text != '\0' && *end == '\0' && v >= 1.0 && v <= 0x1p+53 ? (uint64_t)v : 0;
+    return w->ulp == NEGLIGIBLE ? 0.0 : ceil(w->ulp * 1e4) / 1e4;
+}
+
+static void print_worst(const struct sweep *s, const struct worst *w)
+{
+    printf(",%.4f,", four_decimals_up(w));
+    if (w->ulp != NEGLIGIBLE)
+        printf("0x%0*" PRIX64, s->row->f64 ? 16 : 8, w->bits);
+    if (w->ulp != NEGLIGIBLE && s->run == run_div)
+        printf("/0x%08" PRIX64, w->bits2);
+}
+
+/* Runs one row and prints it. Returns whether it is as stated. */
+static bool sweep_row(const struct row *row, bool quick, uint64_t pairs)
+{
+    struct sweep s = {.row = row, .quick = quick, .lock = PTHREAD_MUTEX_INITIALIZER, .total = no_tally};
+    s.run = row->f ? run_unary : row->f64 ? run_unary64 : run_div;
+    s.inputs = row->f64 ? (quick ? 100000 : 10000000) : (uint64_t)EDGES * EDGES + pairs;
+    s.items = row->f ? BINADES : (s.inputs + SEEDED - 1) / SEEDED;
+#if defined(__x86_64__)
+    s.fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    in_threads(&s);
+
+    const struct tally *t = &s.total;
+    printf("%s,%" PRIu64, row->name, t->inputs);
+    print_worst(&s, &t->worst[0]);
+    print_worst(&s, &t->worst[1]);
+    printf(",%" PRIu64 ",%.4f,%" PRIu64 "\n", t->misrounded, 100.0 * (double)t->misrounded / (double)t->inputs, t->asked);
+    fflush(stdout);
+    bool ok = !t->broken && (row->stated[0].ulp > 0.5 || t->misrounded == 0);
+    for (int i = 0; i < 2; i++)
+        ok &= four_decimals_up(&t->worst[i]) == row->stated[i].ulp && t->worst[i].bits == row->stated[i].bits;
+    return ok;
+}
+
+static bool chosen(const char *name, char **names, int count)
+{
+    bool found = count == 0;
+    for (int i = 0; i < count; i++)
+        found |= strcmp(names[i], name) == 0;
+    return found;
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t stride = argc > 1 ? parse_count(argv[1]) : 1;
-    uint64_t pairs = argc > 2 ? parse_count(argv[2]) : 10000000;
-    const char *only = argc > 3 ? argv[3] : NULL;
-    if (argc > 4 || stride == 0 || pairs == 0) {
-        fprintf(stderr, "usage: canon_ulp [STRIDE [PAIRS [FUNCTION]]]\n");
+    bool quick = false, ok = true, found = false;
+    double pairs = 0.0;
+    int at = 1;
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (strcmp(argv[at], "--quick") == 0)
+            quick = true;
+        else if (strcmp(argv[at], "--pairs") == 0 && at + 1 < argc)
+            pairs = strtod(argv[++at], NULL); /* so that 1e9 is understood */
+        else
+            break;
+    }
+    pairs = pairs == 0.0 ? (quick ? 1e5 : 1e7) : pairs;
+    const size_t count = sizeof rows / sizeof rows[0];
+    for (size_t i = 0; i < count; i++)
+        found |= chosen(rows[i].name, argv + at, argc - at);
+    if (!found || !(pairs >= 1.0 && pairs <= 0x1p+53)) {
+        fprintf(stderr, "usage: canon_ulp [--quick] [--pairs N] [FUNCTION...]\n");
         return 2;
     }
-    bool ok = true, found = false;
-    printf("function,inputs,max_ulp,worst_input,incorrectly_rounded_percent\n");
-    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
-        if (only != NULL && strcmp(only, checks[i].name) != 0)
+    printf("function,inputs,max_ulp,worst_input,max_ulp_subnormal,worst_input_subnormal,misrounded,misrounded_percent,by_mpfr\n");
+    for (size_t i = 0; i < count; i++) {
+        if (!chosen(rows[i].name, argv + at, argc - at) || sweep_row(&rows[i], quick, (uint64_t)pairs))
             continue;
-        found = true;
-        if (!sweep(&checks[i], stride, pairs)) {
-            fprintf(stderr, "canon_ulp: %s exceeds its bound of %g ulp; repeat with: canon_ulp %" PRIu64 " %" PRIu64 " %s\n",
-                    checks[i].name, checks[i].bound, stride, pairs, checks[i].name);
-            ok = false;
-        }
-    }
-    if (!found) {
-        fprintf(stderr, "canon_ulp: no function %s\n", only);
-        return 2;
+        fprintf(stderr, "canon_ulp: %s is not as stated: %.4f ulp, subnormal results %.4f; repeat with: canon_ulp%s %s\n", rows[i].name,
+                rows[i].stated[0].ulp, rows[i].stated[1].ulp, quick ? " --quick" : "", rows[i].name);
+        ok = false;
     }
     return ok ? 0 : 1;
 }
