@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* gemm.h - products of matrices with the sums of docs/arithmetic.md 2.1, in blocks that the caches hold. One thread; the caller splits the outputs. */
+/* gemm.h - products of matrices with the sums of docs/arithmetic.md 2.1, in blocks that the caches hold. One thread; the caller splits the
+ * outputs. */
 #ifndef LB_GEMM_H
 #define LB_GEMM_H
 
@@ -13,8 +14,8 @@ struct gemm_factor {
     int by_k;
 };
 
-/* out[i][j] = act(sum over k of x[i][k] y[j][k] + bias), i < rows, j < cols. The kernels read single elements of x and vectors of y along j, so y costs
- * more to bring into order where it is not by_k. */
+/* out[i][j] = act(sum over k of x[i][k] y[j][k] + bias), i < rows, j < cols. The kernels read single elements of x and vectors of
+ * y along j, so y costs more to bring into order where it is not by_k. */
 struct gemm_task {
     struct gemm_factor x, y;
     size_t rows, cols, k;
@@ -28,7 +29,7 @@ struct gemm_task {
 
 struct gemm_kernels {
     const char *isa;
-    size_t vec;      /* outputs side by side */
+    size_t vec;       /* outputs side by side */
     size_t lane_rows; /* up to so many rows a y that is not by_k costs little */
     /* How many floats of scratch memory `product` needs; a function of rows, cols, k and by_k of y. */
     size_t (*work)(const struct gemm_task *t);

@@ -7,8 +7,8 @@
  *             for each panel: the micro-kernel adds the chains of one segment to the totals of rows x columns outputs
  *         the last chunk's totals are finished: bias, activation, NaN
  *
- * Totals wait between the segments of a chunk in `sum`, between chunks in the output. x is read where it lies, unless its rows fall on each other in
- * the first-level cache: then a tile of it is copied first. Few rows times a y that is not by_k go another way: gemm_lanes.h. */
+ * Totals wait between the segments of a chunk in `sum`, between chunks in the output. x is read where it lies, unless its rows fall on each
+ * other in the first-level cache: then a tile of it is copied first. Few rows times a y that is not by_k go another way: gemm_lanes.h. */
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_lanes.h"
 #include "kernels/cpu/gemm_micro.h"
@@ -17,15 +17,14 @@
 enum {
     SEGMENT = 256,
     X_ROW = SEGMENT + 16, /* of a copied tile[row][k]: neighbouring rows fall into different sets of the cache */
-    X_K = MAX_ROWS <= 4   ? 4
-          : MAX_ROWS <= 8 ? 8
-                          : 16, /* of a copied tile[k][row] */
+    X_K = VEC,            /* of a copied tile[k][row] */
     X_TILE = X_K * X_ROW,
     CONFLICT = 1024,   /* bytes: rows that are a multiple of this apart fall into few sets of the cache */
     AHEAD = 64,        /* products between asking for an element of x and using it */
     BLOCK = 128 << 10, /* floats of y's block: half of a second-level cache of 1 MB */
-    BLOCK_COLS = 128,
-    DIRECT_TILES = 2 /* up to so many tiles of rows it is not worth while to pack a y that is by_k */
+    BLOCK_COLS = 128,  /* of y's block, where k is large */
+    MOST_COLS = 512,   /* where k is small */
+    DIRECT_TILES = 6   /* up to so many tiles of rows it is not worth while to pack a y that is by_k */
 };
 
 enum { LINEAR, RELU, SCALED_RELU, SIGMOID, TANH };
@@ -42,6 +41,7 @@ struct plan {
     size_t chunk;      /* of k; a multiple of SEGMENT */
     int copy_x;
     int pack_y;
+    int plain; /* nothing is done to the totals in the end: whole panels of them go to the output at once */
     float *y, *x, *sum;
 };
 
@@ -60,11 +60,13 @@ static struct plan cut(const struct gemm_task *t)
     struct plan p = {.t = t, .lanes = !t->y.by_k && t->rows <= LANE_ROWS};
     p.tiles = (t->rows + MAX_ROWS - 1) / MAX_ROWS;
     const size_t rows = p.tiles ? (t->rows + p.tiles - 1) / p.tiles : 0; /* of the largest tile */
-    p.panel = p.lanes ? LANE_VECS == 4 ? 2 : LANE_VECS == 2 ? 1 : 0 : rows * 8 <= MAX_ACC ? 3 : rows * 4 <= MAX_ACC ? 2 : 1;
+    p.panel = p.lanes ? 1 : rows * 8 <= MAX_ACC ? 3 : rows * 4 <= MAX_ACC ? 2 : 1;
     p.panel_cols = (size_t)VEC << p.panel;
     p.copy_x = t->x.ld * sizeof(float) % CONFLICT == 0 && t->k > 16;
+    p.plain = !t->trans && !t->bias && t->act == LINEAR;
     p.pack_y = !t->y.by_k || p.tiles > DIRECT_TILES;
-    p.block_cols = least(round_up(t->cols, p.panel_cols), BLOCK_COLS);
+    const size_t wide = t->k ? BLOCK / t->k / p.panel_cols * p.panel_cols : 0;
+    p.block_cols = least(round_up(t->cols ? t->cols : 1, p.panel_cols), wide > BLOCK_COLS ? least(wide, MOST_COLS) : BLOCK_COLS);
     const size_t segments = least((t->k + SEGMENT - 1) / SEGMENT, BLOCK / (p.block_cols * SEGMENT));
     p.chunk = SEGMENT * (segments ? segments : 1);
     return p;
@@ -288,8 +290,8 @@ static const float *x_at(const struct gemm_factor *x, size_t i, size_t k)
     return x->by_k ? x->p + k * x->ld + i : x->p + i * x->ld + k;
 }
 
-/* x for the segment that begins dk behind the chunk's beginning, and what to ask for meanwhile: x itself, some steps ahead, or the next that will be
- * copied. */
+/* x for the segment that begins dk behind the chunk's beginning, and what to ask for meanwhile: x itself, some steps ahead, or
+ * the next that will be copied. */
 static struct step x_step(const struct plan *p, const struct part *a, size_t dk)
 {
     const struct gemm_factor *x = &p->t->x;
@@ -298,7 +300,7 @@ static struct step x_step(const struct plan *p, const struct part *a, size_t dk)
     const float *next = dk + ahead < a->nk           ? x_at(x, a->i0, a->k0 + dk + ahead)
                         : a->i0 + a->ni < p->t->rows ? x_at(x, a->i0 + a->ni, a->k0)
                                                      : NULL;
-    struct step s = {.x = at, .ldx = x->ld, .nk = nk, .ld = p->panel_cols, .next = (const char *)(next ? next : at)};
+    struct step s = {.x = at, .ldx = x->ld, .nk = nk, .next = (const char *)(next ? next : at)};
     s.next_row = next ? x->ld * sizeof(float) : 0;
     s.next_line = !next ? 0 : x->by_k ? 16 * s.next_row : 64;
     if (p->copy_x) {
@@ -310,18 +312,18 @@ static struct step x_step(const struct plan *p, const struct part *a, size_t dk)
 }
 
 /* One segment of one tile in one panel, in pieces of 8, 4, 2, 1 vectors. */
-static void panel_step(const struct plan *p, const struct tile *e, struct step *s)
+static void panel_step(const struct plan *p, const struct tile *e, struct step s)
 {
-    const float *y = s->y;
     for (size_t done = 0; done < e->nj;) {
         int vecs = p->panel;
         while (vecs && done + ((size_t)VEC << vecs) > round_up(e->nj, VEC))
             vecs--;
-        s->y = y + done;
-        s->out = e->sum + done;
-        s->in = s->in ? s->out : NULL;
-        micro_of[p->t->x.by_k != 0][vecs](s, e->ni);
-        done += (size_t)VEC << vecs;
+        micro_of[p->t->x.by_k != 0][vecs](&s, e->ni);
+        const size_t step = (size_t)VEC << vecs;
+        s.y += step;
+        s.out += step;
+        s.in = s.in ? s.in + step : NULL;
+        done += step;
     }
 }
 
@@ -334,25 +336,37 @@ static void y_step(const struct plan *p, const struct part *a, size_t j, size_t 
     s->ldy = packed ? p->panel_cols : y->ld;
 }
 
+/* Where the totals come from and go to, in the segment that begins dk behind the chunk's beginning. Returns whether `put` is left to do. */
+static int total_step(const struct plan *p, const struct part *a, const struct tile *e, size_t dk, struct step *s)
+{
+    const int begins = dk == 0, ends = dk + s->nk == a->nk, at_once = p->plain && e->nj % VEC == 0;
+    float *out = p->t->out + e->i0 * p->t->ld + e->j0;
+    if (begins && a->k0 && !at_once)
+        fetch(p, e);
+    if (ends)
+        prefetch_out(p, e);
+    const int in_there = at_once && begins, out_there = at_once && ends;
+    s->in = a->k0 + dk == 0 ? NULL : in_there ? out : e->sum;
+    s->ld_in = in_there ? p->t->ld : p->panel_cols;
+    s->out = out_there ? out : e->sum;
+    s->ld_out = out_there ? p->t->ld : p->panel_cols;
+    return ends && !at_once;
+}
+
 static void row_tile(const struct plan *p, const struct part *a)
 {
     const int last = a->k0 + a->nk == p->t->k;
     for (size_t dk = 0; dk == 0 || dk < a->nk; dk += SEGMENT) {
         struct step s = x_step(p, a, dk);
-        const int end = dk + s.nk == a->nk;
         for (size_t j = 0; j < a->nj; j += p->panel_cols) {
             const struct tile e = {a->i0, a->ni, a->j0 + j, least(a->nj - j, p->panel_cols), p->sum + (a->nk > SEGMENT ? j * MAX_ROWS : 0)};
-            if (dk == 0 && a->k0)
-                fetch(p, &e);
-            if (end)
-                prefetch_out(p, &e);
+            const int left = total_step(p, a, &e, dk, &s);
             y_step(p, a, j, dk, e.nj, &s);
-            s.in = a->k0 + dk ? e.sum : NULL;
-            panel_step(p, &e, &s);
+            panel_step(p, &e, s);
             s.next_row = s.next_line = 0; /* once is enough */
-            if (end && last)
+            if (left && last)
                 finish(p, &e);
-            if (end)
+            if (left)
                 put(p, &e, last);
         }
     }

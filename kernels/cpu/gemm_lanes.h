@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* gemm_lanes.h - few rows times a y that is not by_k (batch 1: the weights are read once and nothing is used twice). Side by side lie outputs, so blocks
- * of VEC x VEC of y are turned in registers on their way to the products; nothing is packed. */
+/* gemm_lanes.h - few rows times a y that is not by_k (batch 1: the weights are read once and nothing is used twice). Side by
+ * side lie outputs, so blocks of VEC x VEC of y are turned in registers on their way to the products; nothing is packed. */
 #ifndef LB_GEMM_LANES_H
 #define LB_GEMM_LANES_H
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_micro.h"
 
-#ifndef LV
-#define LV 2
-#endif
-#ifndef PFR
-#define PFR LV*VEC
-#endif
-enum { LANE_ROWS = 4, LANE_VECS = LV, LANE_AHEAD = 64 /* floats of y that are asked for before they are used */ };
+enum { LANE_ROWS = 4, LANE_VECS = 2 };
 
 /* VEC columns of y from `from` on, n of them real, nk products: r[k] is for product k. */
 INLINE void turn(const float *from, size_t ld, size_t n, size_t nk, vec r[VEC])
@@ -67,8 +61,6 @@ INLINE void lane_tile(const struct gemm_task *t, int rows, size_t j0, size_t n, 
         size_t k = k0;
         if (n == LANE_VECS * VEC)
             for (; k + VEC <= end; k += VEC) {
-                for (int i = 0; i < PFR; i++)
-                    __builtin_prefetch(y + (size_t)i * ld + k + LANE_AHEAD);
                 UNROLL for (int j = 0; j < LANE_VECS; j++) lane_block(t, rows, k, VEC, y + (size_t)j * VEC * ld, VEC, acc + j * rows);
             }
         for (; k < end; k += VEC) {

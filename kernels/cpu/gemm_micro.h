@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* gemm_micro.h - the innermost loops of gemm_body.h: a tile of outputs in registers, one instantiation for each number of rows and vectors. */
+/* gemm_micro.h - the innermost loops of gemm_body.h: a tile of outputs in registers, one for each number of rows and vectors. */
 #ifndef LB_GEMM_MICRO_H
 #define LB_GEMM_MICRO_H
 
@@ -28,14 +28,15 @@ struct step {
     size_t ldx, ldy, nk;
     const float *in; /* the totals so far; NULL: +0 */
     float *out;
-    size_t ld; /* of in and out */
+    size_t ld_in, ld_out;
     /* What is wanted soon: in step k the line at next + k % 16 * next_row + k / 16 * next_line, in bytes. */
     const char *next;
     size_t next_row, next_line;
 };
 
-/* out (rows, vecs * VEC) = in + the chains of nk products. Element (i, k) of x is x[i * ldx + k], or x[k * ldx + i] where by_k is set; vector (k, j)
- * of y is at y + k * ldy + j * VEC. All but s is constant where it is inlined. Every step needs rows + vecs loads for rows * vecs multiplications. */
+/* out (rows, vecs * VEC) = in + the chains of nk products, as it may be stored in the end (one NaN is as good a total as another). Element
+ * (i, k) of x is x[i * ldx + k], or x[k * ldx + i] where by_k is set; vector (k, j) of y is at y + k * ldy + j * VEC. All but s is constant
+ * where it is inlined. Every step needs rows + vecs loads for rows * vecs multiplications. */
 INLINE void micro(const struct step *s, int rows, int vecs, int by_k)
 {
     vec acc[MAX_ACC];
@@ -68,8 +69,8 @@ INLINE void micro(const struct step *s, int rows, int vecs, int by_k)
     {
         UNROLL for (int j = 0; j < vecs; j++)
         {
-            const vec total = s->in ? vec_load(s->in + (size_t)i * s->ld + j * VEC) : vec_zero();
-            vec_store(s->out + (size_t)i * s->ld + j * VEC, vec_add(total, acc[i * vecs + j]));
+            const vec total = s->in ? vec_load(s->in + (size_t)i * s->ld_in + j * VEC) : vec_zero();
+            vec_store(s->out + (size_t)i * s->ld_out + j * VEC, vec_nan(vec_add(total, acc[i * vecs + j])));
         }
     }
 }

@@ -135,26 +135,12 @@ static inline vec vec_zip_high(vec a, vec b)
     return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
 }
 
-/* r[j], lane i, is p[i * ld + j]: a block is turned on its way in. Loads of 128 bits put its 4 x 4 parts where they belong, so that half of the
- * shuffles of vec_transpose suffice. */
+/* r[j], lane i, is p[i * ld + j]: a block is turned on its way in. */
 static inline __attribute__((always_inline)) void vec_load_turned(const float *p, size_t ld, vec r[VEC])
 {
-    for (int j = 0; j < VEC; j += 4) {
-        vec t[4];
-        for (int i = 0; i < 4; i++) {
-            const float *q = p + (size_t)i * ld + j;
-            t[i] = _mm512_castps128_ps512(_mm_loadu_ps(q));
-            t[i] = _mm512_mask_broadcast_f32x4(t[i], 0x00f0, _mm_loadu_ps(q + 4 * ld));
-            t[i] = _mm512_mask_broadcast_f32x4(t[i], 0x0f00, _mm_loadu_ps(q + 8 * ld));
-            t[i] = _mm512_mask_broadcast_f32x4(t[i], 0xf000, _mm_loadu_ps(q + 12 * ld));
-        }
-        const vec a = _mm512_unpacklo_ps(t[0], t[1]), b = _mm512_unpackhi_ps(t[0], t[1]);
-        const vec c = _mm512_unpacklo_ps(t[2], t[3]), d = _mm512_unpackhi_ps(t[2], t[3]);
-        r[j] = _mm512_shuffle_ps(a, c, 0x44);
-        r[j + 1] = _mm512_shuffle_ps(a, c, 0xee);
-        r[j + 2] = _mm512_shuffle_ps(b, d, 0x44);
-        r[j + 3] = _mm512_shuffle_ps(b, d, 0xee);
-    }
+    for (int i = 0; i < VEC; i++)
+        r[i] = vec_load(p + (size_t)i * ld);
+    vec_transpose(r);
 }
 
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -296,20 +282,14 @@ static inline __attribute__((always_inline)) void vec_load_turned(const float *p
 
 #define VEC_ISA "c"
 enum { VEC = 4, VEC_REGISTERS = 16 };
-typedef struct {
-    float lane[VEC];
-} vec;
-typedef struct {
-    int lane[VEC];
-} vec_mask;
+typedef float vec __attribute__((vector_size(16)));
+typedef int32_t vec_mask __attribute__((vector_size(16))); /* all ones or all zeros a lane */
 
 #define VEC_EACH for (int i = 0; i < VEC; i++)
 
 static inline vec vec_set(float x)
 {
-    vec r;
-    VEC_EACH r.lane[i] = x;
-    return r;
+    return (vec){x, x, x, x};
 }
 static inline vec vec_zero(void)
 {
@@ -318,122 +298,102 @@ static inline vec vec_zero(void)
 static inline vec vec_load(const float *p)
 {
     vec r;
-    VEC_EACH r.lane[i] = p[i];
+    memcpy(&r, p, sizeof r);
     return r;
 }
 static inline void vec_store(float *p, vec v)
 {
-    VEC_EACH p[i] = v.lane[i];
+    memcpy(p, &v, sizeof v);
+}
+/* The lanes from lo to hi - 1, lo <= hi <= VEC. */
+static inline vec_mask vec_between(size_t lo, size_t hi)
+{
+    vec_mask m;
+    VEC_EACH m[i] = (size_t)i >= lo && (size_t)i < hi ? -1 : 0;
+    return m;
 }
 static inline vec_mask vec_first(size_t n)
 {
-    vec_mask m;
-    VEC_EACH m.lane[i] = (size_t)i < n;
-    return m;
+    return vec_between(0, n);
 }
 static inline vec vec_load_masked(const float *p, vec_mask m)
 {
-    vec r;
-    VEC_EACH r.lane[i] = m.lane[i] ? p[i] : 0;
+    vec r = {0};
+    VEC_EACH if (m[i]) r[i] = p[i];
     return r;
 }
 static inline void vec_store_masked(float *p, vec_mask m, vec v)
 {
-    VEC_EACH if (m.lane[i]) p[i] = v.lane[i];
+    VEC_EACH if (m[i]) p[i] = v[i];
 }
-static inline vec vec_fma(vec a, vec b, vec c)
+/* Where it is a library's function, four calls of that are not repeated in each of some hundred places. */
+#ifndef FP_FAST_FMAF
+__attribute__((noinline, unused))
+#endif
+static vec
+vec_fma(vec a, vec b, vec c)
 {
-    VEC_EACH c.lane[i] = canon_fma(a.lane[i], b.lane[i], c.lane[i]);
+    VEC_EACH c[i] = canon_fma(a[i], b[i], c[i]);
     return c;
 }
 static inline vec vec_add(vec a, vec b)
 {
-    VEC_EACH a.lane[i] = a.lane[i] + b.lane[i];
-    return a;
+    return a + b;
 }
 static inline vec vec_sub(vec a, vec b)
 {
-    VEC_EACH a.lane[i] = a.lane[i] - b.lane[i];
-    return a;
+    return a - b;
 }
 static inline vec vec_mul(vec a, vec b)
 {
-    VEC_EACH a.lane[i] = a.lane[i] * b.lane[i];
-    return a;
+    return a * b;
 }
 static inline vec vec_div(vec a, vec b)
 {
-    VEC_EACH a.lane[i] = a.lane[i] / b.lane[i];
-    return a;
+    return a / b;
 }
 static inline vec_mask vec_less(vec a, vec b)
 {
-    vec_mask m;
-    VEC_EACH m.lane[i] = a.lane[i] < b.lane[i];
-    return m;
+    return a < b;
 }
 static inline vec_mask vec_is_nan(vec a)
 {
-    vec_mask m;
-    VEC_EACH m.lane[i] = a.lane[i] != a.lane[i];
-    return m;
+    return a != a;
 }
 static inline vec vec_select(vec_mask m, vec a, vec b)
 {
-    VEC_EACH b.lane[i] = m.lane[i] ? a.lane[i] : b.lane[i];
-    return b;
+    return (vec)((m & (vec_mask)a) | (~m & (vec_mask)b));
 }
 
 /* Lane j of r[i] becomes lane i of r[j]. */
 static inline void vec_transpose(vec r[VEC])
 {
-    for (int i = 0; i < VEC; i++)
-        for (int j = 0; j < i; j++) {
-            const float x = r[i].lane[j];
-            r[i].lane[j] = r[j].lane[i];
-            r[j].lane[i] = x;
-        }
-}
-
-/* The lanes from lo to hi - 1, lo <= hi <= VEC. */
-static inline vec_mask vec_between(size_t lo, size_t hi)
-{
-    vec_mask m;
-    VEC_EACH m.lane[i] = (size_t)i >= lo && (size_t)i < hi;
-    return m;
+    const vec a = r[0], b = r[1], c = r[2], d = r[3];
+    VEC_EACH r[i] = (vec){a[i], b[i], c[i], d[i]};
 }
 /* Whether any lane is in the mask. */
 static inline int vec_any(vec_mask m)
 {
-    int any = 0;
-    VEC_EACH any |= m.lane[i];
-    return any;
+    return (m[0] | m[1] | m[2] | m[3]) != 0;
 }
 /* v < low ? low : v: a NaN and a zero of v stay as they are. */
 static inline vec vec_raise(vec v, vec low)
 {
-    VEC_EACH v.lane[i] = v.lane[i] < low.lane[i] ? low.lane[i] : v.lane[i];
-    return v;
+    return vec_select(v < low, low, v);
 }
 /* The lanes of even number of a, then those of b. */
 static inline vec vec_even(vec a, vec b)
 {
-    vec r;
-    VEC_EACH r.lane[i] = i < VEC / 2 ? a.lane[2 * i] : b.lane[2 * i - VEC];
-    return r;
+    return (vec){a[0], a[2], b[0], b[2]};
 }
 /* a0 b0 a1 b1 ..., first half and second half. */
 static inline vec vec_zip_low(vec a, vec b)
 {
-    vec r;
-    VEC_EACH r.lane[i] = i % 2 ? b.lane[i / 2] : a.lane[i / 2];
-    return r;
+    return (vec){a[0], b[0], a[1], b[1]};
 }
 static inline vec vec_zip_high(vec a, vec b)
 {
-    vec r;
-    VEC_EACH r.lane[i] = i % 2 ? b.lane[(VEC + i) / 2] : a.lane[(VEC + i) / 2];
-    return r;
+    return (vec){a[2], b[2], a[3], b[3]};
 }
 
 /* r[j], lane i, is p[i * ld + j]. */

@@ -91,7 +91,8 @@ static void choose(struct split *s, size_t parts)
         c.down = down;
         c.across = parts / down;
         const struct gemm_task last = part(&c, parts - 1); /* rounding makes the last one the largest, or nearly so */
-        const double n = cost(s->g, &last);
+        const int empty = down > s->t.rows || (c.across - 1) * 2 * s->g->vec >= s->t.cols; /* only where there is nothing better */
+        const double n = cost(s->g, &last) + (empty ? 1e30 : 0);
         if (down == 1 || n < best) {
             best = n;
             *s = c;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* op_util.h - what the tests of the kernels share: seeded cases, arrays that end at forbidden memory, comparison bit for bit, and for a failure the
- * command that repeats its case.
+/* op_util.h - what the tests of the kernels share: seeded cases, arrays that end at forbidden memory, comparison bit for bit, and for
+ * a failure the command that repeats its case.
  *
  *     static void one_case(struct op_run *t)
  *     {
@@ -23,7 +23,6 @@
 #include "kernels/cpu/ref.h"
 
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +43,9 @@ struct op_memory {
 /* The case at hand. */
 struct op_run {
     const char *test, *isa; /* "suite/name"; "c", "avx2" or "avx512" */
-    unsigned cpumask;       /* enum lb_cpu bits of isa */
-    struct cpu_kernels k;   /* those of isa */
+    char program[4000];
+    unsigned cpumask;     /* enum lb_cpu bits of isa */
+    struct cpu_kernels k; /* those of isa */
     uint64_t seed;
     size_t index;
     uint32_t drawn; /* random numbers so far */
@@ -69,7 +69,7 @@ __attribute__((format(printf, 2, 3))) static inline void op_name(struct op_run *
 /* Fails the test with a message that ends in the command for this case alone. */
 #define op_assert(t, condition, format, ...)                                                                                               \
     cr_assert(condition, "%s: %s: " format "\n    repeat: LOWBIT_SEED=%llu LOWBIT_CASE=%zu %s --filter %s", (t)->isa, (t)->name,           \
-              __VA_ARGS__, (unsigned long long)(t)->seed, (t)->index, program_invocation_name, (t)->test)
+              __VA_ARGS__, (unsigned long long)(t)->seed, (t)->index, (t)->program, (t)->test)
 
 /* ---- Random numbers: functions of seed, case, and how many were drawn before ---- */
 
@@ -101,8 +101,8 @@ static inline float op_not_finite(uint32_t r)
 
 /* ---- Memory ---- */
 
-/* n elements at an address that is a multiple of 4 and mostly of no more. Now the last one ends at a page that may not be touched, now the first one
- * follows such a page; else there are OP_MARGIN elements before and behind. All of it holds op_untouched. */
+/* n elements at an address that is a multiple of 4 and mostly of no more. Now the last one ends at a page that may not be touched, now
+ * the first one follows such a page; else there are OP_MARGIN elements before and behind. All of it holds op_untouched. */
 static inline float *op_memory(struct op_run *t, size_t n)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), inner = (n + 2 * OP_MARGIN) * sizeof(float), pages = (inner + page - 1) / page;
@@ -123,7 +123,8 @@ static inline float *op_memory(struct op_run *t, size_t n)
     return m->at;
 }
 
-/* n numbers in (-2, 2); where `rarity` is not 0, one in `rarity` is special (zeros, subnormals, huge) and one in 4 `rarity` is not finite. */
+/* n numbers in (-2, 2); where `rarity` is not 0, one in `rarity` is special (zeros, subnormals, huge) and one in
+ * 4 `rarity` is not finite. */
 static inline float *op_input(struct op_run *t, size_t n, unsigned rarity)
 {
     const uint32_t stream = 2 + (uint32_t)t->arrays;
@@ -173,13 +174,9 @@ static inline struct lb_dev *op_device(struct op_run *t, unsigned threads)
 {
     struct lb_err err = {0};
     struct lb_dev *d;
-    char exe[4000], folder[4100];
-    const ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    cr_assert(n > 0);
-    exe[n] = 0;
-    *strrchr(exe, '/') = 0;
-    snprintf(folder, sizeof folder, "%s/../plugins/cpu.so", exe);
-    cr_assert_eq(lb_plugins_load_file(folder, &err), 0, "%s", err.text);
+    char file[4100];
+    snprintf(file, sizeof file, "%.*s/../plugins/cpu.so", (int)(strrchr(t->program, '/') - t->program), t->program);
+    cr_assert_eq(lb_plugins_load_file(file, &err), 0, "%s", err.text);
     const struct lb_entry *e = lb_plugins_find(LB_BACKEND, "cpu", &err);
     cr_assert_not_null(e, "%s", err.text);
     const struct lb_backend_options o = {.cpumask = t->cpumask, .threads = threads};
@@ -203,6 +200,7 @@ static inline void op_cases(const char *test, const char *isa, size_t n, void (*
     if (needed & ~lb_cpu_features())
         cr_skip_test("this CPU has no %s", isa);
     t = (struct op_run){.test = test, .isa = isa, .cpumask = needed, .seed = op_environment("LOWBIT_SEED", 20240601)};
+    cr_assert(readlink("/proc/self/exe", t.program, sizeof t.program - 1) > 0);
     cpu_kernels_init(&t.k, avx2, avx512);
     cr_assert_str_eq(t.k.isa, isa);
     printf("%s: seed %llu\n", test, (unsigned long long)t.seed);
