@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* conv.h - the inner loops of the convolutions with the sums of docs/arithmetic.md 2.1; which elements meet is told by tables of offsets, so that a
- * window's rows are read where they lie and nothing like im2col is made. One thread; the caller splits the work. Arrays may begin at any multiple of
- * 4 bytes. */
+/* conv.h - the inner loops of the convolutions with the sums of docs/arithmetic.md 2.1; which elements meet is told by tables of offsets,
+ * so that a window's rows are read where they lie and nothing like im2col is made. One thread; the caller splits the work. Arrays may
+ * begin at any multiple of 4 bytes. */
 #ifndef LB_CONV_H
 #define LB_CONV_H
 
@@ -10,9 +10,9 @@
 
 enum { CONV_SEGMENT = 256, CONV_LANES = 16 /* the most that a vector has */ };
 
-/* out[r * ld + y * width + i] = act(sum over k of w(k, r) b[off[k] + y pitch + i] + bias[r]), r < rows, y < height, i < width <= pitch. Segment s of the
- * sum has the k from ends[s - 1] (0 at first) to ends[s] - 1; zeros that are multiplied by finite numbers may have been left out of it. What is
- * between the rows of b, where pitch is above width, is multiplied and thrown away. */
+/* out[r * ld + y * width + i] = act(sum over k of w(k, r) b[off[k] + y pitch + i] + bias[r]), r < rows, y < height, i < width <= pitch.
+ * Segment s of the sum has the k from ends[s - 1] (0 at first) to ends[s] - 1; zeros that are multiplied by finite numbers may have been
+ * left out of it. What is between the rows of b, where pitch is above width, is multiplied and thrown away. */
 struct conv_product {
     const float *w;    /* by blocks of rows (conv_block), each (k, rows of the block) */
     const float *bias; /* (rows), or NULL */
@@ -26,8 +26,8 @@ struct conv_product {
     float alpha;
 };
 
-/* out[f * ld + y * width + i] = act(sum over k of w[k][f] x[off[k] + y pitch + i stride] + bias[f]), f < filters <= lanes, y < rows, i < width. The sum as in
- * struct conv_product. For width >= direct_width and a stride of 1 or 2. */
+/* out[f * ld + y * width + i] = act(sum over k of w[k][f] x[off[k] + y pitch + i stride] + bias[f]), f < filters <= lanes, y < rows, i <
+ * width. The sum as in struct conv_product. For width >= direct_width and a stride of 1 or 2. */
 struct conv_direct {
     const float *w;    /* (k, lanes) */
     const float *bias; /* (filters), or NULL */
@@ -41,8 +41,9 @@ struct conv_direct {
     float alpha;
 };
 
-/* dst (planes, rows, n): row r of plane p is element first + i stride, i < n, of the row of `w` elements at src + p step + (r - lo) pitch, zero outside
- * that row; rows outside lo .. hi - 1 are zero altogether, lo <= hi <= rows. Up to CONV_LANES - 1 elements behind dst are overwritten. */
+/* dst (planes, rows, n): row r of plane p is element first + i stride, i < n, of the row of `w` elements at src + p step + (r - lo)
+ * pitch, zero outside that row; rows outside lo .. hi - 1 are zero altogether, lo <= hi <= rows. Up to CONV_LANES - 1 elements behind dst
+ * are overwritten. */
 struct conv_lowered {
     float *dst;
     const float *src;
@@ -51,8 +52,8 @@ struct conv_lowered {
     size_t step, pitch, lo, hi;
 };
 
-/* sum (rows, kw, lanes) of one segment: sum[r][q][f] = the chain over k < count of dy[k][f] x[at[k] + row[r] + q]; with `add` it is added to what is
- * there. */
+/* sum (rows, kw, lanes) of one segment: sum[r][q][f] = the chain over k < count of dy[k][f] x[at[k] + row[r] + q]; with `add` it is added
+ * to what is there. */
 struct conv_dw {
     const float *dy; /* (count, lanes) */
     const float *x;
@@ -78,8 +79,9 @@ struct conv_kernels {
     size_t lanes, direct_width;
     void (*direct)(const struct conv_direct *p);
     void (*lower)(const struct conv_lowered *l);
-    /* Rows of a (rows, w - w / 2) and b (rows, w / 2) woven into rows of w elements, `pitch` elements apart: a0 b0 a1 b1 ... */
-    void (*weave)(float *dst, size_t pitch, const float *a, const float *b, size_t rows, size_t w);
+    /* Rows of a (planes, rows, w - w / 2) and b (planes, rows, w / 2) woven into rows of w elements, a0 b0 a1 b1 ...: row r of plane p is
+     * at dst + p step + r pitch. */
+    void (*weave)(float *dst, size_t step, size_t pitch, const float *a, const float *b, size_t planes, size_t rows, size_t w);
     struct conv_dw_kernel dw_wide, dw_narrow; /* for many filters, and for few */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* conv_body.h - the text of conv.h's kernels; included by conv_c.c, conv_avx2.c and conv_avx512.c. The weight gradient is in conv_dw_body.h, the product whose
- * lanes are filters in conv_direct_body.h. */
+/* conv_body.h - the text of conv.h's kernels; included by conv_c.c, conv_avx2.c and conv_avx512.c. The weight gradient is in
+ * conv_dw_body.h, the product whose lanes are filters in conv_direct_body.h. */
 #include "kernels/cpu/vec.h"
 #include "kernels/cpu/conv.h"
 #include "kernels/cpu/ref.h"
@@ -44,7 +44,8 @@ ALWAYS void conv_chain(const struct conv_product *p, const struct conv_tile *t, 
     }
 }
 
-/* NaNs become those that are stored. Their sum tells whether there are any: additions are free beside the multiply-adds, comparisons are not. */
+/* NaNs become those that are stored. Their sum tells whether there are any: additions are free beside the multiply-adds, comparisons are
+ * not. */
 ALWAYS void conv_nan(int n, vec *acc)
 {
     vec sum[3] = {acc[0], vec_zero(), vec_zero()};
@@ -99,8 +100,8 @@ ALWAYS void conv_store(const struct conv_product *p, struct conv_tile *t, int ro
     }
 }
 
-/* Bias, activation, store. A total begins at +0, which shows in the bits only where all sums are -0: adding a bias that is not -0 last does the same,
- * so the first segment's sum is not added to anything. */
+/* Bias, activation, store. A total begins at +0, which shows in the bits only where all sums are -0: adding a bias that is not -0 last
+ * does the same, so the first segment's sum is not added to anything. */
 ALWAYS void conv_finish(const struct conv_product *p, struct conv_tile *t, int rows, int cols, vec *acc)
 {
     UNROLL for (int r = 0; r < rows; r++)
@@ -129,7 +130,8 @@ ALWAYS void conv_tile(const struct conv_product *p, struct conv_tile *t, int row
     conv_finish(p, t, rows, cols, acc);
 }
 
-/* A block of `rows` rows: tiles `wide` vectors wide, then `mid`, then one. Its own copies of the structs, for what is stored could be part of others'. */
+/* A block of `rows` rows: tiles `wide` vectors wide, then `mid`, then one. Its own copies of the structs, for what is stored could be
+ * part of others'. */
 ALWAYS void conv_sweep(const struct conv_product *product, struct conv_tile t, int rows, int wide, int mid, int several)
 {
     const struct conv_product p = *product;
@@ -153,7 +155,8 @@ ALWAYS void conv_rows(const struct conv_product *p, const struct conv_tile *t, i
         conv_sweep(p, *t, rows, wide, mid, 1);
 }
 
-/* A row of the table: the block's rows and its tiles, which the registers must hold: rows * cols sums, cols elements of b and one weight. */
+/* A row of the table: the block's rows and its tiles. About eight chains are best: enough to hide the latency of a multiply-add, few enough
+ * that the next tile's begin while the last one's results are on their way. */
 #define CONV_ROWS(rows, wide, mid)                                                                                                         \
     static void conv_rows_##rows(const struct conv_product *p, const struct conv_tile *t)                                                  \
     {                                                                                                                                      \
@@ -183,7 +186,7 @@ static void (*const conv_table[])(const struct conv_product *, const struct conv
 CONV_ROWS(1, 8, 3)
 CONV_ROWS(2, 4, 2)
 CONV_ROWS(3, 3, 1)
-CONV_ROWS(4, 3, 1)
+CONV_ROWS(4, 2, 1)
 static void (*const conv_table[])(const struct conv_product *, const struct conv_tile *) = {conv_rows_1, conv_rows_2, conv_rows_3,
                                                                                             conv_rows_4};
 #endif
@@ -264,18 +267,29 @@ static void conv_lower(const struct conv_lowered *l)
         conv_lower_any(l);
 }
 
-static void conv_weave(float *dst, size_t pitch, const float *a, const float *b, size_t rows, size_t w)
+static void conv_weave(float *dst, size_t step, size_t pitch, const float *a, const float *b, size_t planes, size_t rows, size_t w)
 {
-    const size_t half = w / 2;
-    for (size_t r = 0; r < rows; r++, dst += pitch, a += w - half, b += half)
-        for (size_t i = 0; i < w; i += 2 * VEC) {
-            const size_t na = (w - i + 1) / 2, nb = (w - i) / 2, n = w - i;
-            const vec even = vec_load_masked(a + i / 2, vec_first(na < VEC ? na : VEC));
-            const vec odd = vec_load_masked(b + i / 2, vec_first(nb < VEC ? nb : VEC));
-            vec_store_masked(dst + i, vec_first(n < VEC ? n : VEC), vec_zip_low(even, odd));
-            if (n > VEC)
-                vec_store_masked(dst + i + VEC, vec_first(n - VEC < VEC ? n - VEC : VEC), vec_zip_high(even, odd));
+    const size_t nb = w / 2, na = w - nb;
+    for (size_t i = 0; i < na; i += VEC) {
+        const size_t left = na - i, pairs = left < VEC ? left : VEC, elements = w - 2 * i < 2 * VEC ? w - 2 * i : 2 * VEC;
+        const vec_mask even = vec_first(pairs), odd = vec_first(elements - pairs);
+        const vec_mask low = vec_first(elements < VEC ? elements : VEC), high = vec_first(elements < VEC ? 0 : elements - VEC);
+        const float *from_a = a + i, *from_b = b + i;
+        for (size_t p = 0; p < planes; p++) {
+            float *to = dst + p * step + 2 * i;
+            for (size_t r = 0; r < rows; r++, to += pitch, from_a += na, from_b += nb) {
+                const vec x = vec_load_masked(from_a, even), y = vec_load_masked(from_b, odd);
+                if (elements >= VEC) /* masked stores are slow without AVX-512 */
+                    vec_store(to, vec_zip_low(x, y));
+                else
+                    vec_store_masked(to, low, vec_zip_low(x, y));
+                if (elements == 2 * VEC)
+                    vec_store(to + VEC, vec_zip_high(x, y));
+                else if (elements > VEC)
+                    vec_store_masked(to + VEC, high, vec_zip_high(x, y));
+            }
         }
+    }
 }
 
 #include "kernels/cpu/conv_direct_body.h"

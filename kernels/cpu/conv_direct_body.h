@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* conv_direct_body.h - the forward product whose lanes are filters; a part of conv_body.h. The elements of x are read one by one where they lie, so nothing
- * is prepared; in return the results, (position, filter), are transposed on their way out. */
+/* conv_direct_body.h - the forward product whose lanes are filters; a part of conv_body.h. The elements of x are read one by one where
+ * they lie, so nothing is prepared; in return the results, (position, filter), are transposed on their way out. */
 
 enum {
     DIRECT_MIN = 4, /* fewer chains than that do not hide the latency of a multiply-add */

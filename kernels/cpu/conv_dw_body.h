@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* conv_dw_body.h - the weight gradient's inner loops; a part of conv_body.h. The lanes are filters; a tile is some rows of the window, `cols` taps each,
- * whose elements of x are read one by one, straight from the image. */
+/* conv_dw_body.h - the weight gradient's inner loops; a part of conv_body.h. The lanes are filters; a tile is some rows of the window,
+ * `cols` taps each, whose elements of x are read one by one, straight from the image. */
 
 enum { DW_TAPS_MAX = 12, DW_COLS_MAX = 7 };
 
@@ -59,18 +59,23 @@ static void dw_segment(const struct conv_dw *d)
     }
 }
 
+/* n <= VEC columns of dy, rows beyond `filters` zero. */
+ALWAYS void dw_transpose_block(float *dst, const float *src, size_t ld, size_t filters, size_t n)
+{
+    vec r[VEC];
+    UNROLL for (size_t f = 0; f < VEC; f++) r[f] = f >= filters ? vec_zero()
+                                                   : n == VEC   ? vec_load(src + f * ld)
+                                                                : vec_load_masked(src + f * ld, vec_first(n));
+    vec_transpose(r);
+    UNROLL for (size_t i = 0; i < VEC; i++) if (i < n) vec_store(dst + i * VEC, r[i]);
+}
+
 static void dw_transpose(float *dst, const float *src, size_t ld, size_t filters, size_t n)
 {
-    for (size_t k = 0; k < n; k += VEC) {
-        const size_t left = n - k < VEC ? n - k : VEC;
-        vec r[VEC];
-        UNROLL for (size_t f = 0; f < VEC; f++)
-        {
-            r[f] = vec_zero();
-            if (f < filters)
-                r[f] = left == VEC ? vec_load(src + f * ld + k) : vec_load_masked(src + f * ld + k, vec_first(left));
-        }
-        vec_transpose(r);
-        UNROLL for (size_t i = 0; i < VEC; i++) if (i < left) vec_store(dst + (k + i) * VEC, r[i]);
-    }
+    size_t k = 0;
+    if (filters == VEC)
+        for (; n - k >= VEC; k += VEC)
+            dw_transpose_block(dst + k * VEC, src + k, ld, VEC, VEC);
+    for (; k < n; k += VEC)
+        dw_transpose_block(dst + k * VEC, src + k, ld, filters, n - k < VEC ? n - k : VEC);
 }

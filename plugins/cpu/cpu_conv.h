@@ -5,7 +5,8 @@
 
 #include "plugins/cpu/cpu.h"
 
-/* The k of a product in their order: where the vector side's row begins (`off`), and the weight of row 0 (`from`). Segments end at `ends`. */
+/* The k of a product in their order: where the vector side's row begins (`off`), and the weight of row 0 (`from`). Segments end at
+ * `ends`. */
 struct conv_plan {
     size_t *off, *from, *ends;
     size_t n, segments;

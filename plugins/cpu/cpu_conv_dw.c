@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* cpu_conv_dw.c - conv2d_dw. Lanes are filters: a segment of dy is transposed to (k, lanes), and the elements of x that it meets are read one by one
- * from the image, or from a copy with its border of zeros where there is a pad. Where the outputs are few, threads take segments, whose sums are
- * kept and added in ascending order at the end; where they are many, threads take outputs. */
+/* cpu_conv_dw.c - conv2d_dw. Lanes are filters: a segment of dy is transposed to (k, lanes), and the elements of x that it meets are read
+ * one by one from the image, or from a copy with its border of zeros where there is a pad. Where the outputs are few, threads take
+ * segments, whose sums are kept and added in ascending order at the end; where they are many, threads take outputs. */
 #include "plugins/cpu/cpu_conv.h"
 #include "kernels/canon.h"
 
@@ -70,23 +70,33 @@ static void copy_image(const struct weights *g, struct scratch *t, const struct 
     t->next++;
 }
 
-/* Fills dy and at of the segment's k; they may belong to several samples. */
-static void gather(const struct weights *g, struct scratch *t, const struct part *p, size_t k0, size_t n)
+/* Where the elements of x for a segment's k are: x + at[k]. */
+struct found {
+    const float *x;
+    const size_t *at;
+};
+
+/* Fills dy. The k may belong to several samples; where they do not, the table for one sample serves. */
+static struct found gather(const struct weights *g, struct scratch *t, const struct part *p, size_t k0, size_t n)
 {
     const struct lb_conv *s = &g->o->s;
     const size_t plane = s->oh * s->ow;
+    struct found f = {s->pad ? t->images : lb_f32(g->o->x), t->at};
     for (size_t k = 0; k < n;) {
         const size_t sample = (k0 + k) / plane, from = (k0 + k) % plane, run = conv_min(n - k, plane - from);
-        if (s->pad)
-            for (t->next = t->next > sample ? t->next : sample; t->next <= sample;)
-                copy_image(g, t, p);
+        for (t->next = t->next > sample ? t->next : sample; s->pad && t->next <= sample;)
+            copy_image(g, t, p);
         const size_t image = s->pad ? sample % g->slots * g->padded : sample * s->c * s->h * s->w;
-        for (size_t i = 0; i < run; i++)
-            t->at[k + i] = image + g->step[from + i];
+        if (run == n)
+            f = (struct found){f.x + image, g->step + from};
+        else
+            for (size_t i = 0; i < run; i++)
+                t->at[k + i] = image + g->step[from + i];
         p->kernel->transpose(t->dy + k * p->kernel->lanes, lb_f32(g->o->dy) + (sample * s->o + p->first) * plane + from, plane, p->filters,
                              run);
         k += run;
     }
+    return f;
 }
 
 static void segments(const struct weights *g, struct scratch *t, const struct part *p, size_t s0, size_t s1)
@@ -95,12 +105,12 @@ static void segments(const struct weights *g, struct scratch *t, const struct pa
     t->next = 0;
     for (size_t s = s0; s < s1; s++) {
         const size_t k0 = s * CONV_SEGMENT, n = conv_min(g->k - k0, CONV_SEGMENT);
-        gather(g, t, p, k0, n);
+        const struct found f = gather(g, t, p, k0, n);
         const size_t kept = g->keep ? s * g->taps * p->kernel->lanes : 0;
         p->kernel->segment(&(struct conv_dw){
             .dy = t->dy,
-            .x = g->o->s.pad ? t->images : lb_f32(g->o->x),
-            .at = t->at,
+            .x = f.x,
+            .at = f.at,
             .row = g->row + p->row0,
             .count = n,
             .rows = p->row1 - p->row0,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* cpu_conv_dx.c - conv2d_dx. Input positions of the same remainders by the stride, (py, px), meet the same taps of the kernel; so each such phase is a
- * product of its own, whose vector side are shifted copies of dy with a border of zeros. Where the stride is above 1 most taps are absent from a
- * phase. They are left out where all weights are finite, and otherwise read zeros, for 0 times infinity is NaN; the segments are those of the whole sum
- * in both cases. */
+/* cpu_conv_dx.c - conv2d_dx. Input positions of the same remainders by the stride, (py, px), meet the same taps of the kernel; so each
+ * such phase is a product of its own, whose vector side are shifted copies of dy with a border of zeros. Where the stride is above 1 most
+ * taps are absent from a phase. They are left out where all weights are finite, and otherwise read zeros, for 0 times infinity is NaN;
+ * the segments are those of the whole sum in both cases. */
 #include "plugins/cpu/cpu_conv.h"
 #include "kernels/canon.h"
 #include "kernels/cpu/ref.h"
@@ -29,8 +29,10 @@ struct backward {
     struct conv_plan *phase; /* (stride, stride) */
     struct plane *plane;
     size_t planes;
-    size_t *plane_of; /* (stride, kw): of phase column px and kernel column kx; SIZE_MAX: the tap is absent */
-    size_t height;    /* of a plane */
+    /* (stride, kw): where the plane of phase column px and kernel column kx has its first element, and the plane's width; (stride, kh):
+     * the row of a plane that phase row py and kernel row ky begin with. SIZE_MAX: the tap is absent. */
+    size_t *col_at, *width_of, *row_at;
+    size_t height; /* of a plane */
     int all_taps;
     float *lowered, *woven; /* of each job: zeros, then the planes; the phases' outputs */
     size_t zeros, lowered_size, woven_size;
@@ -74,50 +76,60 @@ static struct reach find_reach(const struct lb_conv *s, size_t n, size_t taps)
     return least <= most ? (struct reach){least, (size_t)(most - least)} : (struct reach){0, 0};
 }
 
-static void find_planes(struct backward *b)
+static size_t find_plane(struct backward *b, struct plane p)
+{
+    for (size_t i = 0; i < b->planes; i++)
+        if (b->plane[i].shift == p.shift && b->plane[i].width == p.width)
+            return i;
+    const struct plane *last = b->plane + b->planes - 1;
+    p.at = b->planes ? last->at + b->o->s.o * b->height * last->width : b->zeros;
+    b->plane[b->planes] = p;
+    return b->planes++;
+}
+
+static void fill_tables(struct backward *b)
 {
     const struct lb_conv *s = &b->o->s;
+    ptrdiff_t shift;
     b->planes = 0;
     for (size_t px = 0; px < s->stride; px++)
         for (size_t kx = 0; kx < s->kw; kx++) {
-            struct plane p = {.width = count(s->w, px, s->stride)};
-            size_t i = 0;
-            b->plane_of[px * s->kw + kx] = SIZE_MAX;
-            if (!p.width || !meets(s, px, kx, &p.shift))
+            const size_t width = count(s->w, px, s->stride), i = px * s->kw + kx;
+            b->col_at[i] = SIZE_MAX;
+            if (!width || !meets(s, px, kx, &shift))
                 continue;
-            if (b->wide)
-                p = (struct plane){.shift = b->cols.least, .width = count(s->w, 0, s->stride) + b->cols.extra};
-            while (i < b->planes && (b->plane[i].shift != p.shift || b->plane[i].width != p.width))
-                i++;
-            b->plane_of[px * s->kw + kx] = i;
-            if (i < b->planes)
-                continue;
-            p.at = i ? b->plane[i - 1].at + s->o * b->height * b->plane[i - 1].width : b->zeros;
-            b->plane[b->planes++] = p;
+            const struct plane p = b->wide ? (struct plane){b->cols.least, b->pitch, 0} : (struct plane){shift, width, 0};
+            const struct plane *from = b->plane + find_plane(b, p);
+            b->col_at[i] = from->at + (size_t)(shift - from->shift);
+            b->width_of[i] = from->width;
         }
+    for (size_t py = 0; py < s->stride; py++)
+        for (size_t ky = 0; ky < s->kh; ky++)
+            b->row_at[py * s->kh + ky] = py < s->h && meets(s, py, ky, &shift) ? (size_t)(shift - b->rows.least) : SIZE_MAX;
 }
 
 static void fill_phase(struct backward *b, size_t py, size_t px)
 {
     const struct lb_conv *s = &b->o->s;
+    const size_t *row_at = b->row_at + py * s->kh, *col_at = b->col_at + px * s->kw, *width_of = b->width_of + px * s->kw;
     struct conv_plan *p = &b->phase[py * s->stride + px];
     const size_t taps = s->kh * s->kw;
-    size_t k = 0;
+    size_t left = CONV_SEGMENT, segment = 0;
     p->n = 0;
     for (size_t o = 0; o < s->o; o++)
         for (size_t ky = 0; ky < s->kh; ky++)
-            for (size_t kx = 0; kx < s->kw; kx++, k++) {
-                ptrdiff_t y, x;
-                const int met = meets(s, py, ky, &y) && meets(s, px, kx, &x) && b->plane_of[px * s->kw + kx] != SIZE_MAX;
-                if (met) {
-                    const struct plane *from = &b->plane[b->plane_of[px * s->kw + kx]];
-                    p->off[p->n] = from->at + (o * b->height + (size_t)(y - b->rows.least)) * from->width + (size_t)(x - from->shift);
-                } else if (b->all_taps)
-                    p->off[p->n] = 0; /* the zeros */
-                if (met || b->all_taps)
-                    p->from[p->n++] = o * s->c * taps + ky * s->kw + kx;
-                p->ends[k / CONV_SEGMENT] = p->n;
+            for (size_t kx = 0; kx < s->kw; kx++) {
+                const int met = row_at[ky] != SIZE_MAX && col_at[kx] != SIZE_MAX;
+                if (left-- == 0) {
+                    p->ends[segment++] = p->n;
+                    left = CONV_SEGMENT - 1;
+                }
+                if (!met && !b->all_taps)
+                    continue;
+                p->off[p->n] = met ? col_at[kx] + (o * b->height + row_at[ky]) * width_of[kx] : 0; /* 0: the zeros */
+                p->from[p->n++] = o * s->c * taps + ky * s->kw + kx;
             }
+    p->ends[segment] = p->n;
     conv_pack(b->d, p, lb_f32(b->o->w), s->c, taps);
 }
 
@@ -151,21 +163,17 @@ static void lower_sample(const struct backward *b, const float *dy, size_t q0, f
 static void weave(const struct backward *b, const float *parts, size_t rows, float *dx)
 {
     const struct lb_conv *s = &b->o->s;
-    const size_t even = count(s->w, 0, s->stride);
-    for (size_t c = 0; c < s->c; c++, dx += s->h * s->w) {
-        const float *part = parts;
-        if (s->stride == 2) {
-            const float *odd = parts + s->c * rows * even;
-            b->d->k.conv.weave(dx, 2 * s->w, parts + c * rows * even, odd + c * rows * (s->w - even), rows, s->w);
-            continue;
-        }
-        for (size_t px = 0; px < s->stride; px++) {
-            const size_t width = count(s->w, px, s->stride);
+    if (s->stride == 2) {
+        const float *odd = parts + s->c * rows * count(s->w, 0, 2);
+        b->d->k.conv.weave(dx, s->h * s->w, 2 * s->w, parts, odd, s->c, rows, s->w);
+        return;
+    }
+    for (size_t px = 0; px < s->stride; px++) {
+        const size_t width = count(s->w, px, s->stride);
+        for (size_t c = 0; c < s->c; c++)
             for (size_t r = 0; r < rows; r++)
                 for (size_t i = 0; i < width; i++)
-                    dx[r * s->stride * s->w + i * s->stride + px] = part[(c * rows + r) * width + i];
-            part += s->c * rows * width;
-        }
+                    dx[(c * s->h + r * s->stride) * s->w + i * s->stride + px] = *parts++;
     }
 }
 
@@ -228,7 +236,9 @@ static size_t layout(struct backward *b, char *at)
     size_t used = 0;
     b->phase = conv_take(at, &used, phases, sizeof *b->phase);
     b->plane = conv_take(at, &used, s->stride * s->kw, sizeof *b->plane);
-    b->plane_of = conv_take(at, &used, s->stride * s->kw, sizeof *b->plane_of);
+    b->col_at = conv_take(at, &used, s->stride * s->kw, sizeof *b->col_at);
+    b->width_of = conv_take(at, &used, s->stride * s->kw, sizeof *b->width_of);
+    b->row_at = conv_take(at, &used, s->stride * s->kh, sizeof *b->row_at);
     for (size_t i = 0; i < phases; i++) {
         struct conv_plan p = {.segments = k ? (k + CONV_SEGMENT - 1) / CONV_SEGMENT : 1};
         p.off = conv_take(at, &used, k, sizeof *p.off);
@@ -243,8 +253,8 @@ static size_t layout(struct backward *b, char *at)
     return used;
 }
 
-/* Wide computes `extra` columns too many, which the other way copies each row `extra` times more, some 4 cycles a vector.
- * At most as many planes as kernel columns, each at most as wide as phase 0: the sizes come before the tables that they make room for. */
+/* Wide or not: see cpu_conv.c. At most as many planes as kernel columns, each at most as wide as phase 0: the sizes come before the tables
+ * that they make room for. */
 static void find_sizes(struct backward *b)
 {
     const struct lb_conv *s = &b->o->s;
@@ -270,7 +280,7 @@ int cpu_conv2d_dx(void *dev, const struct lb_conv2d_grad *o)
     if (!work)
         return -1;
     layout(&b, work);
-    find_planes(&b);
+    fill_tables(&b);
     b.all_taps = s->stride > 1 && !all_finite(lb_f32(o->w), s->o * s->c * s->kh * s->kw);
     for (size_t py = 0; py < s->stride; py++)
         for (size_t px = 0; px < s->stride; px++)
