@@ -51,6 +51,15 @@ static void interrupted(int number)
     raise(number);
 }
 
+/* A backend that --backend names must be there; one of a config is skipped where it is not. */
+static int is_there(const struct args *a, const struct lb_plan *p, struct lb_err *err)
+{
+    const struct lb_backend_fact *b = p->backends;
+    if (a->x.backend_set && b->status == LB_SKIPPED)
+        return lb_fail(err, "--backend %s: not on this machine: %s", b->plugin, b->why);
+    return 0;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -78,6 +87,8 @@ static int run(int argc, char **argv)
         lb_fail(&err, "%s", p->data_why);
         return lb_experiment_close(&a.x, e, p, &err);
     }
+    if (is_there(&a, p, &err))
+        return lb_experiment_close(&a.x, e, p, &err);
     const int length = snprintf(folder, sizeof folder, a.out ? "%s" : "results/%s", a.out ? a.out : e->name);
     if (length < 0 || (size_t)length >= sizeof folder) {
         lb_fail(&err, "--out: the path is too long");
