@@ -253,7 +253,7 @@ struct lb_backend {
     int (*buf_create)(void *dev, struct lb_buf *b);
     void (*buf_destroy)(void *dev, struct lb_buf *b);
     int (*buf_write)(void *dev, struct lb_buf *b, size_t offset, const void *data, size_t bytes);
-    int (*buf_read)(void *dev, const struct lb_buf *b, size_t offset, void *data, size_t bytes);
+    int (*buf_read)(void *dev, const struct lb_buf *b, size_t offset, void *data, size_t bytes); /* waits for the ops before it */
     int (*sync)(void *dev); /* optional */
 
     /* The op table. */

@@ -10,6 +10,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/.."
 export BUILD=${BUILD:-build}
+export LOWBIT_CACHE=${LOWBIT_CACHE-$(realpath -m "$BUILD")/cache} # shaders are compiled once, and not into the user's own cache
 unset LOWBIT_PLUGIN_PATH # a user's own plugins are not under test
 # Leaks count. Where no sanitizer runs, a size that no machine has gives NULL and a crash gives its signal: so here too.
 asan=detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=1:strict_string_checks=1

@@ -207,10 +207,12 @@ int lb_buf_write(struct lb_dev *d, struct lb_buf *b, size_t at, const void *data
 
 int lb_buf_read(struct lb_dev *d, const struct lb_buf *b, size_t at, void *data, size_t n, struct lb_err *err)
 {
-    if (inside(b, at, n, err) || (d->ops->sync && lb_backend_result(d, "sync", d->ops->sync(d->dev), err)))
+    if (inside(b, at, n, err))
         return -1;
-    if (d->ops->buf_read)
+    if (d->ops->buf_read) /* waits by itself */
         return lb_backend_result(d, "buf_read", d->ops->buf_read(d->dev, b, at * 4, data, n * 4), err);
+    if (d->ops->sync && lb_backend_result(d, "sync", d->ops->sync(d->dev), err))
+        return -1;
     if (n)
         memcpy(data, (const char *)b->ptr + at * 4, n * 4);
     return 0;

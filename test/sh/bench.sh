@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# long
 # `lowbit bench`: every op gives rows with all columns, on small sizes; peers are there where their library is, and only then; bad
 # options are refused.
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# long
 # The backend vulkan: which device is chosen, and what happens where there is none, where it lacks something, is lost, or does not answer.
 set -euo pipefail
 . test/sh/util.bash

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# long
 # Networks trained on vulkan have the weights of cpu_ref, bit for bit: recorded lists, batches that end early, momentum, decay, both losses, both kinds of
 # descriptors, a ring that is often full, ops that are cut.
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# long
 # Under the Khronos validation layer, with the checks of synchronization: every op, and training with recorded lists, without a complaint.
 set -euo pipefail
 . test/sh/util.bash

@@ -93,13 +93,13 @@ static void one_case(struct op_run *t)
 
 Test(op_conv, c)
 {
-    op_cases("op_conv/c", "c", 150, one_case);
+    op_cases("op_conv/c", "c", 75, one_case);
 }
 Test(op_conv, avx2)
 {
-    op_cases("op_conv/avx2", "avx2", 300, one_case);
+    op_cases("op_conv/avx2", "avx2", 150, one_case);
 }
 Test(op_conv, avx512)
 {
-    op_cases("op_conv/avx512", "avx512", 300, one_case);
+    op_cases("op_conv/avx512", "avx512", 150, one_case);
 }
