@@ -108,6 +108,7 @@ find_missing() {
     need vulkan-validationlayers has_vulkan_layer VK_LAYER_KHRONOS_validation
     need libcriterion-dev has_library criterion/criterion.h -lcriterion
     need libmpfr-dev has_library mpfr.h -lmpfr
+    need libdnnl-dev has_library oneapi/dnnl/dnnl.h -ldnnl
     need clang has_tool clang
     need "$(clang_rt)" has_sanitizer clang
     need clang-format has_tool clang-format

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_M = 0x2000, KEY_N, KEY_K, KEY_FORMAT, KEY_BACKEND, KEY_MODEL, KEY_BATCH, KEY_SECONDS, KEY_NO_PEERS, KEY_CSV };
+enum { KEY_M = 0x2000, KEY_N, KEY_K, KEY_FORMAT, KEY_BACKEND, KEY_MODEL, KEY_BATCH, KEY_SECONDS, KEY_NO_PEERS, KEY_NUMERICS, KEY_CSV };
 
 struct args {
     struct lb_bench_options o;
     const char *backends[LB_BENCH_BACKENDS];
-    int csv;
+    int csv, numerics; /* enum lb_numerics */
 };
 
 static size_t size(struct argp_state *state, const char *option, const char *arg)
@@ -92,6 +92,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_NO_PEERS:
         a->o.no_peers = 1;
         return 0;
+    case KEY_NUMERICS:
+        if (strcmp(arg, "exact") != 0 && strcmp(arg, "fast") != 0)
+            argp_error(state, "--numerics: expected exact or fast, found \"%s\"", arg);
+        a->numerics = strcmp(arg, "fast") ? LB_EXACT : LB_FAST;
+        return 0;
     case KEY_MODEL:
         if (strcmp(arg, "cnn") != 0 && strcmp(arg, "mlp") != 0)
             argp_error(state, "--model: expected cnn or mlp, found \"%s\"", arg);
@@ -131,6 +136,7 @@ static int run(int argc, char **argv)
         {"format", KEY_FORMAT, "CODEC", 0, "codec: only this one", 0},
         {"backend", KEY_BACKEND, "B[,B]", 0, "These, repeatable (default: all that run here, without cpu_ref and the skeletons)", 0},
         {"no-peers", KEY_NO_PEERS, NULL, 0, "Without OpenBLAS and oneDNN", 0},
+        {"numerics", KEY_NUMERICS, "exact|fast", 0, "What backends are opened for (default: exact)", 0},
         {"model", KEY_MODEL, "cnn|mlp", 0, "train, forward: the network (default: both)", 0},
         {"batch", KEY_BATCH, "N", 0, "train, forward, conv: samples at a time (default: 64; forward also 1)", 0},
         {"seconds", KEY_SECONDS, "S", 0, "About so long for each comparison (default: 1)", 0},
@@ -143,6 +149,7 @@ static int run(int argc, char **argv)
     if (lb_cmd_parse("bench", &argp, argc, argv, &a) || lb_cmd_plugins())
         return 2;
     a.o.host = lb_backend_globals();
+    a.o.host.numerics = a.numerics;
     const int r = lb_bench(&a.o, &t, &err);
     if (!r && a.csv)
         lb_table_print_csv(&t, stdout);

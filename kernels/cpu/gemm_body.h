@@ -41,8 +41,8 @@ struct plan {
     size_t chunk;      /* of k; a multiple of SEGMENT */
     int copy_x;
     int pack_y;
-    int plain; /* nothing is done to the totals in the end: whole panels of them go to the output at once */
-    float *y, *x, *sum;
+    int plain;          /* nothing is done to the totals in the end: whole panels of them go to the output at once */
+    float *y, *x, *sum; /* y: of lanes, x in their order */
 };
 
 static size_t round_up(size_t n, size_t unit)
@@ -57,11 +57,11 @@ static size_t least(size_t a, size_t b)
 
 static struct plan cut(const struct gemm_task *t)
 {
-    struct plan p = {.t = t, .lanes = !t->y.by_k && t->rows <= LANE_ROWS};
+    struct plan p = {.t = t, .lanes = !t->y.by_k && t->rows <= LANE_ROWS && t->cols >= STRIP && t->k >= STRIP_K};
     p.tiles = (t->rows + MAX_ROWS - 1) / MAX_ROWS;
     const size_t rows = p.tiles ? (t->rows + p.tiles - 1) / p.tiles : 0; /* of the largest tile */
-    p.panel = p.lanes ? 1 : rows * 8 <= MAX_ACC ? 3 : rows * 4 <= MAX_ACC ? 2 : 1;
-    p.panel_cols = (size_t)VEC << p.panel;
+    p.panel = rows * 8 <= MAX_ACC ? 3 : rows * 4 <= MAX_ACC ? 2 : 1;
+    p.panel_cols = p.lanes ? LANE_COLS : (size_t)VEC << p.panel;
     p.copy_x = t->x.ld * sizeof(float) % CONFLICT == 0 && t->k > 16;
     p.plain = !t->trans && !t->bias && t->act == LINEAR;
     p.pack_y = !t->y.by_k || p.tiles > DIRECT_TILES;
@@ -74,7 +74,7 @@ static struct plan cut(const struct gemm_task *t)
 
 static size_t block_size(const struct plan *p)
 {
-    return p->lanes ? 0 : round_up(p->block_cols * least(p->chunk, p->t->k), 16);
+    return round_up(p->lanes ? p->t->rows * p->t->k : p->block_cols * least(p->chunk, p->t->k), 16);
 }
 
 static size_t work(const struct gemm_task *t)
@@ -372,12 +372,29 @@ static void row_tile(const struct plan *p, const struct part *a)
     }
 }
 
+/* x as gemm_lanes.h wants it, (rows, ldx): where it lies, or a copy. */
+static const float *lane_x(const struct plan *p, size_t *ldx)
+{
+    const struct gemm_task *t = p->t;
+    *ldx = t->x.by_k ? t->k : t->x.ld;
+    if (!t->x.by_k || t->x.ld == 1)
+        return t->x.p;
+    for (size_t i = 0; i < t->rows; i++)
+        for (size_t k = 0; k < t->k; k++)
+            p->y[i * t->k + k] = *x_at(&t->x, i, k);
+    return p->y;
+}
+
 static void lane_product(const struct plan *p)
 {
     const struct gemm_task *t = p->t;
-    for (size_t j0 = 0; j0 < t->cols; j0 += p->panel_cols) {
-        const struct tile e = {0, t->rows, j0, least(t->cols - j0, p->panel_cols), p->sum};
-        lane_tile_rows(t, j0, e.nj, e.sum);
+    size_t ldx;
+    const float *x = lane_x(p, &ldx);
+    const size_t most = t->rows == 1 ? LANE_COLS : LANE_COLS / 2;
+    for (size_t j0 = 0; j0 < t->cols; j0 += most) {
+        const size_t from = least(j0, t->cols - STRIP), n = least(t->cols - from, most); /* a strip at least */
+        const struct tile e = {0, t->rows, from, n, p->sum};
+        lane_totals(t, x, ldx, from, n, e.sum);
         finish(p, &e);
         put(p, &e, 1);
     }

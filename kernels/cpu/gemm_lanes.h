@@ -1,95 +1,109 @@
 /* SPDX-License-Identifier: MIT */
-/* gemm_lanes.h - few rows times a y that is not by_k (batch 1: the weights are read once and nothing is used twice). Side by
- * side lie outputs, so blocks of VEC x VEC of y are turned in registers on their way to the products; nothing is packed. */
+/* gemm_lanes.h - few rows times a y that is not by_k (batch 1: the weights are read once and nothing is used twice). Side by side lie outputs,
+ * so blocks of STRIP columns x STRIP_K products of y are turned in registers on their way to the products; nothing is packed. Several strips
+ * share the elements of x, and their chains hide each other's latency. Where the columns or products do not fill the last block, it begins
+ * earlier: columns are computed twice, products that were made already are left out. */
 #ifndef LB_GEMM_LANES_H
 #define LB_GEMM_LANES_H
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_micro.h"
 
-enum { LANE_ROWS = 4, LANE_VECS = 2 };
+enum {
+    LANE_ROWS = 4,
+    LANE_STRIPS = 4, /* of a tile with one row; more rows have chains enough, and no registers left */
+    LANE_COLS = LANE_STRIPS * STRIP,
+    LANE_AHEAD = 32,          /* products between asking for a line of y and using it */
+    LANE_STEPS = 16 / STRIP_K /* that use one line of each row */
+};
 
-/* VEC columns of y from `from` on, n of them real, nk products: r[k] is for product k. */
-INLINE void turn(const float *from, size_t ld, size_t n, size_t nk, vec r[VEC])
+/* The compiler is to keep p itself. Else it keeps the address of each row that is reached from p, in more registers than there are. */
+#define KEEP(p) __asm__("" : "+r"(p))
+
+/* acc += STRIP_K products, but for the first `skip`, of the rows of x (rows, ldx) and the strips at y[0], y[1] ... */
+INLINE void lane_products(const float *x, size_t ldx, const float *const *y, size_t ld, int rows, int strips, size_t skip, strip *acc)
 {
-    if (n == VEC && nk == VEC) {
-        vec_load_turned(from, ld, r);
-        return;
-    }
-    const vec_mask m = vec_first(nk);
-    UNROLL for (int i = 0; i < VEC; i++)
+    UNROLL for (int j = 0; j < strips; j++)
     {
-        const float *p = from + ((size_t)i < n ? (size_t)i : n - 1) * ld; /* lanes beyond the last are copies of it, and are not stored */
-        r[i] = vec_load_masked(p, m);
-    }
-    vec_transpose(r);
-}
-
-/* acc[i] += the products k .. k + nk - 1 of row i and VEC columns. */
-INLINE void lane_block(const struct gemm_task *t, int rows, size_t k, size_t nk, const float *y, size_t n, vec *acc)
-{
-    const size_t x_row = t->x.by_k ? 1 : t->x.ld, x_k = t->x.by_k ? t->x.ld : 1;
-    const float *x = t->x.p + k * x_k;
-    vec r[VEC];
-    turn(y + k, t->y.ld, n, nk, r);
-    if (nk == VEC) {
-        UNROLL for (int l = 0; l < VEC; l++)
+        strip r[STRIP_K];
+        strip_load_turned(y[j], ld, r);
+        UNROLL for (int l = 0; l < STRIP_K; l++)
         {
-            UNROLL for (int i = 0; i < rows; i++) acc[i] = vec_fma(vec_set(x[(size_t)i * x_row + (size_t)l * x_k]), r[l], acc[i]);
+            if ((size_t)l < skip)
+                continue;
+            UNROLL for (int i = 0; i < rows; i++) acc[j * rows + i] =
+                strip_fma(strip_set(x[(size_t)i * ldx + (size_t)l]), r[l], acc[j * rows + i]);
         }
-        return;
     }
-    float kept[VEC * VEC];
-    for (int l = 0; l < VEC; l++)
-        vec_store(kept + l * VEC, r[l]);
-    for (size_t l = 0; l < nk; l++)
-        for (int i = 0; i < rows; i++)
-            acc[i] = vec_fma(vec_set(x[(size_t)i * x_row + l * x_k]), vec_load(kept + l * VEC), acc[i]);
 }
 
-/* out (rows, LANE_VECS * VEC) = the totals of the columns from j0 on, n of them real. */
-INLINE void lane_tile(const struct gemm_task *t, int rows, size_t j0, size_t n, float *out)
+/* Asks in step number `step` for its part of the lines that lie `ahead` elements further. */
+INLINE void lane_prefetch(const float *const *y, size_t ld, int strips, size_t step, size_t ahead)
 {
-    const size_t ld = t->y.ld;
-    const float *y = t->y.p + j0 * ld;
-    vec total[LANE_VECS * LANE_ROWS];
-    UNROLL for (int i = 0; i < LANE_VECS * rows; i++) total[i] = vec_zero();
-    for (size_t k0 = 0; k0 < t->k; k0 += 256) {
-        const size_t end = t->k - k0 < 256 ? t->k : k0 + 256;
-        vec acc[LANE_VECS * LANE_ROWS];
-        UNROLL for (int i = 0; i < LANE_VECS * rows; i++) acc[i] = vec_zero();
-        size_t k = k0;
-        if (n == LANE_VECS * VEC)
-            for (; k + VEC <= end; k += VEC) {
-                UNROLL for (int j = 0; j < LANE_VECS; j++) lane_block(t, rows, k, VEC, y + (size_t)j * VEC * ld, VEC, acc + j * rows);
-            }
-        for (; k < end; k += VEC) {
-            const size_t nk = end - k < VEC ? end - k : VEC;
-            for (size_t j = 0; j * VEC < n; j++)
-                lane_block(t, rows, k, nk, y + j * VEC * ld, n - j * VEC < VEC ? n - j * VEC : VEC, acc + j * (size_t)rows);
+    const size_t from = step % LANE_STEPS * (STRIP / LANE_STEPS) * ld + ahead;
+    UNROLL for (int j = 0; j < strips; j++)
+    {
+        UNROLL for (int i = 0; i < STRIP / LANE_STEPS; i++) __builtin_prefetch(y[j] + from + (size_t)i * ld);
+    }
+}
+
+/* out (rows, LANE_COLS) = the totals of k products of x (rows, ldx) and n columns from y on, in so many strips; k >= STRIP_K, n >= STRIP. The last
+ * strips may lie over those before them. `more`: the next tile will be asked for. */
+INLINE void lane_tile(const float *x, size_t ldx, const float *y, size_t ld, size_t k, size_t n, int rows, int strips, int more, float *out)
+{
+    size_t first[LANE_STRIPS]; /* columns */
+    strip total[LANE_STRIPS * 2];
+    UNROLL for (int j = 0; j < strips; j++) first[j] = (size_t)j * STRIP < n - STRIP ? (size_t)j * STRIP : n - STRIP;
+    UNROLL for (int i = 0; i < strips * rows; i++) total[i] = strip_zero();
+    const size_t next = more ? n * ld - k : 0; /* from a column's end to the beginning of that of the next tile */
+    for (size_t k0 = 0; k0 < k; k0 += 256) {
+        const size_t end = k - k0 < 256 ? k : k0 + 256;
+        const float *at[LANE_STRIPS];
+        strip acc[LANE_STRIPS * 2];
+        UNROLL for (int i = 0; i < strips * rows; i++) acc[i] = strip_zero();
+        UNROLL for (int j = 0; j < strips; j++) at[j] = y + first[j] * ld + k0;
+        size_t l = k0;
+        for (; l + STRIP_K <= end; l += STRIP_K) {
+            UNROLL for (int j = 0; j < strips; j++) KEEP(at[j]);
+            lane_prefetch(at, ld, strips, l / STRIP_K, LANE_AHEAD + (l + LANE_AHEAD < k ? 0 : next));
+            lane_products(x + l, ldx, at, ld, rows, strips, 0, acc);
+            UNROLL for (int j = 0; j < strips; j++) at[j] += STRIP_K;
         }
-        UNROLL for (int i = 0; i < LANE_VECS * rows; i++) total[i] = vec_add(total[i], acc[i]);
+        if (l < end) {
+            const size_t skip = STRIP_K - (end - l);
+            UNROLL for (int j = 0; j < strips; j++) at[j] -= skip;
+            lane_products(x + l - skip, ldx, at, ld, rows, strips, skip, acc);
+        }
+        UNROLL for (int i = 0; i < strips * rows; i++) total[i] = strip_add(total[i], acc[i]);
     }
     UNROLL for (int i = 0; i < rows; i++)
     {
-        UNROLL for (int j = 0; j < LANE_VECS; j++) vec_store(out + (i * LANE_VECS + j) * VEC, total[j * rows + i]);
+        UNROLL for (int j = 0; j < strips; j++) strip_store(out + (size_t)i * LANE_COLS + first[j], total[j * rows + i]);
     }
 }
 
-static void lane_tile_rows(const struct gemm_task *t, size_t j0, size_t n, float *out)
+/* The totals of n columns from j0 on, at most LANE_COLS and with more rows than one, half of that; x as in lane_tile. */
+static void lane_totals(const struct gemm_task *t, const float *x, size_t ldx, size_t j0, size_t n, float *out)
 {
-    switch (t->rows) {
-    case 1:
-        lane_tile(t, 1, j0, n, out);
-        return;
-    case 2:
-        lane_tile(t, 2, j0, n, out);
-        return;
-    case 3:
-        lane_tile(t, 3, j0, n, out);
-        return;
-    default:
-        lane_tile(t, 4, j0, n, out);
+    const float *y = t->y.p + j0 * t->y.ld;
+    const size_t ld = t->y.ld, k = t->k;
+    const int more = t->cols - j0 >= 2 * n;
+    const size_t strips = n > 2 * STRIP ? 4 : n > STRIP ? 2 : 1;
+    switch (t->rows * 8 + strips) {
+#define LANES(rows, strips)                                                                                                                \
+    case (rows)*8 + (strips):                                                                                                              \
+        lane_tile(x, ldx, y, ld, k, n, rows, strips, more, out);                                                                           \
+        return
+        LANES(1, 1);
+        LANES(1, 2);
+        LANES(1, 4);
+        LANES(2, 1);
+        LANES(2, 2);
+        LANES(3, 1);
+        LANES(3, 2);
+        LANES(4, 1);
+        LANES(4, 2);
+#undef LANES
     }
 }
 

@@ -11,6 +11,52 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__AVX2__) && defined(__FMA__)
+
+/* A strip: the STRIP lanes that are turned fastest, a half or the whole of a vector. */
+enum { STRIP = 8, STRIP_K = 4 };
+typedef __m256 strip;
+
+static inline strip strip_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+static inline strip strip_set(float x)
+{
+    return _mm256_set1_ps(x);
+}
+static inline void strip_store(float *p, strip v)
+{
+    _mm256_storeu_ps(p, v);
+}
+static inline strip strip_fma(strip a, strip b, strip c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+static inline strip strip_add(strip a, strip b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+/* r[j], lane i, is p[i * ld + j]. Loads of 128 bits put the 4 x 4 parts where they belong, so that fewer shuffles than those of
+ * vec_transpose suffice. */
+static inline __attribute__((always_inline)) void strip_load_turned(const float *p, size_t ld, strip r[STRIP_K])
+{
+    strip t[4];
+    for (size_t i = 0; i < 4; i++) {
+        const float *q = p + i * ld;
+        t[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(q)), _mm_loadu_ps(q + 4 * ld), 1);
+    }
+    const strip a = _mm256_unpacklo_ps(t[0], t[1]), b = _mm256_unpackhi_ps(t[0], t[1]);
+    const strip c = _mm256_unpacklo_ps(t[2], t[3]), d = _mm256_unpackhi_ps(t[2], t[3]);
+    r[0] = _mm256_shuffle_ps(a, c, 0x44);
+    r[1] = _mm256_shuffle_ps(a, c, 0xee);
+    r[2] = _mm256_shuffle_ps(b, d, 0x44);
+    r[3] = _mm256_shuffle_ps(b, d, 0xee);
+}
+
+#endif
+
 #if defined(__AVX512F__) && defined(__AVX512VL__)
 
 #define VEC_ISA "avx512"
@@ -259,23 +305,11 @@ static inline vec vec_zip_high(vec a, vec b)
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
 }
 
-/* r[j], lane i, is p[i * ld + j]: a block is turned on its way in. Loads of 128 bits put its 4 x 4 parts where they belong, so that fewer shuffles
- * than those of vec_transpose suffice. */
+/* r[j], lane i, is p[i * ld + j]: a block is turned on its way in. */
 static inline __attribute__((always_inline)) void vec_load_turned(const float *p, size_t ld, vec r[VEC])
 {
-    for (int j = 0; j < VEC; j += 4) {
-        vec t[4];
-        for (int i = 0; i < 4; i++) {
-            const float *q = p + (size_t)i * ld + j;
-            t[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(q)), _mm_loadu_ps(q + 4 * ld), 1);
-        }
-        const vec a = _mm256_unpacklo_ps(t[0], t[1]), b = _mm256_unpackhi_ps(t[0], t[1]);
-        const vec c = _mm256_unpacklo_ps(t[2], t[3]), d = _mm256_unpackhi_ps(t[2], t[3]);
-        r[j] = _mm256_shuffle_ps(a, c, 0x44);
-        r[j + 1] = _mm256_shuffle_ps(a, c, 0xee);
-        r[j + 2] = _mm256_shuffle_ps(b, d, 0x44);
-        r[j + 3] = _mm256_shuffle_ps(b, d, 0xee);
-    }
+    strip_load_turned(p, ld, r);
+    strip_load_turned(p + STRIP_K, ld, r + STRIP_K);
 }
 
 #else
@@ -403,6 +437,15 @@ static inline void vec_load_turned(const float *p, size_t ld, vec r[VEC])
         r[i] = vec_load(p + (size_t)i * ld);
     vec_transpose(r);
 }
+
+enum { STRIP = VEC, STRIP_K = VEC };
+typedef vec strip;
+#define strip_zero        vec_zero
+#define strip_set         vec_set
+#define strip_store       vec_store
+#define strip_fma         vec_fma
+#define strip_add         vec_add
+#define strip_load_turned vec_load_turned
 
 #undef VEC_EACH
 #endif

@@ -9,7 +9,7 @@
  *   vulkan_pipeline.c   compute pipelines, made when first needed;  vulkan_table.c  the table of shaders, and their text
  *   vulkan_compile.c    GLSL to SPIR-V through shaderc;  vulkan_cache.c  on disk;  vulkan_spirv.c  makes it exact
  *   vulkan_test.c       the test of the device's arithmetic
- *   vulkan_ops.c, vulkan_sums.c, vulkan_gemm.c, vulkan_conv.c   the ops
+ *   vulkan_ops.c, vulkan_sums.c, vulkan_gemm.c, vulkan_conv.c   the ops;  vulkan_tiles.c  which tile a product gets
  *
  * A dispatch binds up to four storage buffers (bindings 0 to 3 of set 0) and pushes up to 128 bytes: four element offsets, one for each binding,
  * then the arguments of the shader. A shader takes its place in a one-dimensional row of work groups from kernels/vulkan/common.glsl. */

@@ -19,6 +19,18 @@ static size_t draw_k(struct op_run *t)
     return op_draw(t, 0, 2) ? op_draw(t, 1, 300) : borders[op_draw(t, 0, 12)];
 }
 
+/* Long sums of many columns: the totals of a block wait in the output while the next part of k is packed. */
+static int draw_long(struct op_run *t, size_t *m, size_t *n, size_t *k)
+{
+    static const size_t ks[] = {1025, 1281, 2048, 2304, 2817};
+    if (op_draw(t, 0, 31))
+        return 0;
+    *k = ks[op_draw(t, 0, 4)];
+    *m = op_draw(t, 5, 12);
+    *n = op_draw(t, 129, 200);
+    return 1;
+}
+
 static struct lb_buf host(float *p, size_t n)
 {
     return (struct lb_buf){.ptr = p, .bytes = n * sizeof *p};
@@ -26,7 +38,12 @@ static struct lb_buf host(float *p, size_t n)
 
 static void one_product(struct op_run *t)
 {
-    const size_t k = draw_k(t), m = draw_size(t, k > 300 ? 70 : 200), n = draw_size(t, k > 300 ? 70 : 300);
+    size_t m, n, k;
+    if (!draw_long(t, &m, &n, &k)) {
+        k = draw_k(t);
+        m = draw_size(t, k > 300 ? 70 : 200);
+        n = draw_size(t, k > 300 ? 70 : 300);
+    }
     const int ta = (int)op_draw(t, 0, 1), tb = (int)op_draw(t, 0, 1), with_bias = (int)op_draw(t, 0, 1), act = (int)op_draw(t, 0, 4);
     const unsigned threads = (unsigned)op_draw(t, 1, 3), rarity = op_draw(t, 0, 1) ? 4 * (unsigned)(k + 1) : 0;
     op_name(t, "m=%zu n=%zu k=%zu trans_a=%d trans_b=%d bias=%d act=%d threads=%u special 1/%u", m, n, k, ta, tb, with_bias, act, threads,
