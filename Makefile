@@ -26,6 +26,8 @@ LIBS    := -ljansson -lcrypto -lz -lm -ldl -lpthread
 # One file of kernels/cpu is one instruction set: its name's ending says which flags it is built with.
 ISA_avx2   := -mavx2 -mfma -mf16c
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd
+# gcc 12 gives 64-byte vectors places in ASan's fake stack that are not aligned so (GCC bug 110027).
+ISA_avx512 += $(if $(and $(findstring address,$(SANITIZE)),$(findstring gcc,$(CC))),--param=asan-use-after-return=0)
 isa = $(if $(filter x86_64,$(shell uname -m)),$(ISA_$(lastword $(subst _, ,$(basename $(notdir $1))))))
 
 CORE    := $(wildcard core/*.c core/*/*.c)
