@@ -53,7 +53,7 @@ run() { # STATUS FOLDER OPTION...
     local status=$1 folder=$2
     shift 2
     expect "$status" "$lowbit" run configs/quick.json --plugins "$plugins" --out "$folder" --set data.train=100 --set data.test=16 \
-        --set train.epochs=1 --set "$layers" --set limits.timeout_s=3 "$@"
+        --set train.epochs=1 --set "$layers" --set limits.timeout_s=5 "$@"
 }
 row() { # FOLDER FORMAT BACKEND STATUS WHY
     local got why
