@@ -369,7 +369,10 @@ static json_t *step_into(json_t *at, const char **path, json_t *value, struct lb
     key[n] = 0;
     *path += n;
     if (!**path && json_is_null(value)) { /* as if the key had not been given; no option takes null */
-        json_object_del(at, key);
+        if (json_object_del(at, key)) {
+            lb_fail(err, "there is no \"%s\" to take out", key);
+            return NULL;
+        }
         return value;
     }
     json_t *put = !**path ? json_incref(value) : json_object_get(at, key) ? NULL : json_object();

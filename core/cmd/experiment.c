@@ -33,10 +33,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_SET:
         return add_set(a, arg) ? ENOMEM : 0;
     case KEY_BACKEND:
+        if (a->backend_set)
+            argp_error(state, "one --backend; several are --set 'backends=[\"A\",\"B\"]'");
         lb_text_add(&t, "backends=[\"%s\"]", arg);
         if (lb_text_end(&t, NULL))
             return ENOMEM;
-        lb_free(a->backend_set);
         a->backend_set = t.s;
         return add_set(a, t.s) ? ENOMEM : 0;
     case ARGP_KEY_ARG:

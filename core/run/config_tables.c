@@ -122,7 +122,7 @@ static const char *const reductions[] = {"mean", "half", NULL};
 static const char *const shuffles[] = {"none", "once", "epoch", NULL};
 
 static const struct lb_option train_options[] = {
-    {.key = "backend", .type = LB_OPT_TEXT, IN(lb_train_config, backend), .max = 100, .flags = LB_WORD,
+    {.key = "backend", .type = LB_OPT_TEXT, IN(lb_train_config, backend), .max = 100, .flags = LB_WORD | LB_UNHASHED,
      .help = "what trains; by default the trial's own backend"},
     {.key = "epochs", .type = LB_OPT_INT, IN(lb_train_config, epochs), .min = 0, .max = 1e6, .value = "5",
      .help = "passes over the training samples"},
@@ -216,7 +216,7 @@ static const struct lb_option backend_options[] = {
      .help = "of its rows; by default made of what stands here: cpu-avx2-1t"},
     {.key = "isa", .type = LB_OPT_CHOICE, IN(lb_backend_config, isa), .choices = isas, .value = "best",
      .help = "the instruction set it may use; by default the best that the machine has and --cpumask leaves"},
-    {.key = "threads", .type = LB_OPT_INT, IN(lb_backend_config, threads), .min = 1, .max = 4096, .help = "instead of --threads"},
+    {.key = "threads", .type = LB_OPT_INT, IN(lb_backend_config, threads), .min = 1, .max = 1024, .help = "instead of --threads"},
     {.key = "device", .type = LB_OPT_TEXT, IN(lb_backend_config, device), .max = 200, .help = "instead of --device: name or index"},
     {.key = "numerics", .type = LB_OPT_CHOICE, IN(lb_backend_config, numerics), .choices = numerics,
      .help = "instead of the experiment's"},

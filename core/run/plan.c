@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const double probe_timeout_s = 60;
 
@@ -111,6 +112,19 @@ int lb_plan_backend_options(const struct lb_backend_config *c, const struct lb_b
     return -1;
 }
 
+/* A backend may have no use for what a config says of it; the name of its rows must not mislead. */
+static void warn_other(const struct lb_backend_fact *b)
+{
+    static const char *const isa[] = {[LB_ISA_C] = "c", [LB_ISA_AVX2] = "avx2", [LB_ISA_AVX512] = "avx512"};
+    const struct lb_backend_config *c = b->config;
+    if (!c || b->status != LB_OK)
+        return;
+    if (c->isa != LB_ISA_BEST && strcmp(isa[c->isa], b->isa) != 0)
+        lb_log(LB_LOG_WARN, "backend %s: isa %s is asked for, %s it is", b->name, isa[c->isa], b->isa);
+    if (c->threads && c->threads != b->threads)
+        lb_log(LB_LOG_WARN, "backend %s: %lld threads are asked for, %u it has", b->name, (long long)c->threads, b->threads);
+}
+
 static int learn_backend(const struct lb_plan *p, struct lb_backend_fact *b, struct lb_err *err)
 {
     if (find(p, LB_BACKEND, b->plugin, &b->entry, &b->status, b->why, sizeof b->why, err) || !b->entry)
@@ -135,7 +149,9 @@ static int learn_backend(const struct lb_plan *p, struct lb_backend_fact *b, str
     copy(b->isa, sizeof b->isa, json_string_value(json_object_get(o.reply, "isa")));
     copy(b->device, sizeof b->device, json_string_value(json_object_get(o.reply, "device")));
     b->threads = (unsigned)json_integer_value(json_object_get(o.reply, "threads"));
-    b->exact = b->exact && !json_is_true(json_object_get(o.reply, "fast"));
+    /* one that was asked to be fast and is not here might have been */
+    b->exact = b->exact && !json_is_true(json_object_get(o.reply, "fast")) && !(b->status != LB_OK && b->options.numerics == LB_FAST);
+    warn_other(b);
     json_decref(o.reply);
     return 0;
 }
@@ -253,6 +269,9 @@ static int hash_build(struct lb_plan *p, struct lb_err *err)
 static long add_backend(struct lb_plan *p, const char *name, const char *plugin, const struct lb_backend_config *c, struct lb_err *err)
 {
     struct lb_backend_fact *b = &p->backends[p->n_backends];
+    struct lb_err unknown = {0};
+    if (strcasecmp(name, plugin) != 0 && lb_plugins_find(LB_BACKEND, name, &unknown))
+        return lb_fail(err, "%s: a backend is named \"%s\", which is another backend's own name", p->e->path, name);
     *b = (struct lb_backend_fact){.name = name, .plugin = plugin, .config = c};
     if (learn_backend(p, b, err))
         return -1;

@@ -81,8 +81,8 @@ static json_t *describe_trials(const struct lb_plan *p)
     int lost = !all;
     for (size_t i = 0; i < p->n_trials; i++) {
         const struct lb_trial *t = &p->trials[i];
-        lost |= json_array_append_new(
-            all, json_pack("{ss,ss,ss}", "trial", t->hash, "format", p->e->formats[t->format].name, "model", p->e->models[t->model].name));
+        lost |= json_array_append_new(all, json_pack("{ss,ss,ss,ss}", "trial", t->hash, "format", p->e->formats[t->format].name, "model",
+                                                     p->e->models[t->model].name, "backend", p->backends[t->backend].name));
     }
     if (lost)
         json_decref(all);

@@ -82,12 +82,37 @@ INLINE void lane_tile(const float *x, size_t ldx, const float *y, size_t ld, siz
     }
 }
 
+/* One strip after the other: where rows of y lie a multiple of 4 KiB apart they all want the same eight places of the first cache. */
+static void lane_strips(const struct gemm_task *t, const float *x, size_t ldx, size_t j0, size_t n, float *out)
+{
+    for (size_t j = 0; j < n; j += STRIP) {
+        const size_t first = j < n - STRIP ? j : n - STRIP;
+        const float *y = t->y.p + (j0 + first) * t->y.ld;
+        const int more = t->cols - j0 - first >= 2 * STRIP;
+        switch (t->rows) {
+#define LANES(rows)                                                                                                                        \
+    case rows:                                                                                                                             \
+        lane_tile(x, ldx, y, t->y.ld, t->k, STRIP, rows, 1, more, out + first);                                                            \
+        break
+            LANES(1);
+            LANES(2);
+            LANES(3);
+            LANES(4);
+#undef LANES
+        }
+    }
+}
+
 /* The totals of n columns from j0 on, at most LANE_COLS and with more rows than one, half of that; x as in lane_tile. */
 static void lane_totals(const struct gemm_task *t, const float *x, size_t ldx, size_t j0, size_t n, float *out)
 {
     const float *y = t->y.p + j0 * t->y.ld;
     const size_t ld = t->y.ld, k = t->k;
     const int more = t->cols - j0 >= 2 * n;
+    if (ld * sizeof *y % 4096 == 0) {
+        lane_strips(t, x, ldx, j0, n, out);
+        return;
+    }
     const size_t strips = n > 2 * STRIP ? 4 : n > STRIP ? 2 : 1;
     switch (t->rows * 8 + strips) {
 #define LANES(rows, strips)                                                                                                                \

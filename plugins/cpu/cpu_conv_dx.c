@@ -271,10 +271,24 @@ static void find_sizes(struct backward *b)
     b->woven_size = s->stride > 1 ? round_up(s->c * b->split.band * s->w + CONV_LANES) : 0;
 }
 
+/* Each phase of the stride has tables of its own, so their size grows with its square: what nobody trains goes the reference's way. */
+enum { MOST_STRIDE = 4 };
+
+static int by_reference(const struct cpu_device *d, const struct lb_conv2d_grad *o)
+{
+    const struct lb_conv *c = &o->s;
+    const struct ref_conv s = {c->n, c->c, c->h, c->w, c->o, c->kh, c->kw, c->stride, c->pad, c->oh, c->ow};
+    const struct ref_kernels *k = (d->host->cpu & LB_CPU_AVX2) && ref_kernels_avx2.isa ? &ref_kernels_avx2 : &ref_kernels_c;
+    k->conv2d_dx(&s, lb_f32(o->dy), lb_f32(o->w), lb_f32(o->out));
+    return 0;
+}
+
 int cpu_conv2d_dx(void *dev, const struct lb_conv2d_grad *o)
 {
     struct backward b = {.d = dev, .o = o};
     const struct lb_conv *s = &o->s;
+    if (s->stride > MOST_STRIDE)
+        return by_reference(b.d, o);
     find_sizes(&b);
     char *work = cpu_work(b.d, layout(&b, NULL));
     if (!work)

@@ -128,11 +128,13 @@ static int take(struct vulkan_device *d, size_t bytes, VkDeviceSize *at)
     const uint64_t size = r->b.bytes, rest = size - r->head % size;
     if (rest < bytes)
         r->head += rest;
-    while (r->head + bytes - r->tail > size) {
+    for (int idle = 0; r->head + bytes - r->tail > size;) {
         int none;
         if (vulkan_wait_oldest(d, &none))
             return -1;
-        if (none && vulkan_submit(d))
+        if (none && idle++) /* nothing is under way and nothing was left to submit: what holds the ring was lost with an error */
+            r->tail = r->head;
+        else if (none && vulkan_submit(d))
             return -1;
     }
     *at = r->head % size;
