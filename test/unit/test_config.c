@@ -316,6 +316,7 @@ Test(config, what_decides_hashes)
                                           "title=x",
                                           "notes=y",
                                           "name=z",
+                                          "train.backend=cpu_blas", /* the plan hashes which backend that is */
                                           "train={\"epochs\":5.0}",
                                           "model.train={\"lr\":0.05}",
                                           "data.seed=1",
@@ -327,7 +328,6 @@ Test(config, what_decides_hashes)
                                           "formats[0]={\"codec\":{\"name\":\"F32\"},\"scale\":{\"per\":\"none\"}}",
                                           "data={\"source\":\"digits\",\"seed\":1}"};
     static const char *const decisive[] = {"train.epochs=6",
-                                           "train.backend=cpu_blas",
                                            "model.train={\"epochs\":6}",
                                            "data.seed=2",
                                            "data.train=1",
