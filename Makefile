@@ -66,8 +66,7 @@ $(BUILD)/plugins/%.so: $$(call obj,$$(wildcard plugins/$$*.c plugins/$$*/*.c)) $
 	$(CC) $(LDFLAGS_ALL) -shared $^ $(LIBS_$*) -lm -ldl -o $@
 # The shaders and their compiler are part of the plugin (plugins/vulkan/vulkan_api.h says why).
 SHADERC := $(addprefix -l,shaderc_combined SPIRV glslang MachineIndependent OSDependent OGLCompiler GenericCodeGen SPIRV-Tools-opt SPIRV-Tools)
-# gcc 12's leak sanitizer dies of the thread-local storage that a static libstdc++ would bring into a plugin.
-LIBS_vulkan := $(SHADERC) $(if $(SANITIZE),-lstdc++,-l:libstdc++.a) -lcrypto -Wl,--exclude-libs,ALL -Wl,--gc-sections
+LIBS_vulkan := $(SHADERC) -l:libstdc++.a -lcrypto -Wl,--exclude-libs,ALL -Wl,--gc-sections
 $(BUILD)/obj/plugins/vulkan/vulkan_table.o: kernels/canon.h $(wildcard kernels/vulkan/*)
 $(BUILD)/obj/plugins/vulkan/vulkan_compile.o: DEFINES += -DSHADERC_VERSION='"$(shell pkg-config --modversion shaderc glslang SPIRV-Tools 2>&1)"'
 
