@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/nn/backend.h"
+#include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/pool.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The host as a backend sees it comes first, so that the callbacks find the rest. */
@@ -67,20 +66,7 @@ unsigned lb_cpu_features(void)
     return f;
 }
 
-/* Makes the folder and those above it. */
-static int make_folder(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        const int lost = mkdir(path, 0777) && errno != EEXIST;
-        *slash = '/';
-        if (lost)
-            return -1;
-    }
-    return mkdir(path, 0777) && errno != EEXIST ? -1 : 0;
-}
-
-/* LOWBIT_CACHE (empty: none), else the user's cache folder. NULL where none can be had: nothing is kept then. */
+/* LOWBIT_CACHE (empty: none), else the user's cache folder. NULL where there is none: nothing is kept then. */
 static const char *cache_folder(char *path, size_t size)
 {
     const char *own = getenv("LOWBIT_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -91,7 +77,7 @@ static const char *cache_folder(char *path, size_t size)
         n = snprintf(path, size, "%s/lowbit", xdg);
     else if (home && *home == '/')
         n = snprintf(path, size, "%s/.cache/lowbit", home);
-    return n > 0 && (size_t)n < size && !make_folder(path) ? path : NULL;
+    return n > 0 && (size_t)n < size ? path : NULL;
 }
 
 static void setup(struct open_backend *o, const struct lb_backend *b, const struct lb_backend_options *opt)
@@ -128,6 +114,9 @@ int lb_backend_open(const struct lb_backend *b, const struct lb_backend_options 
     if (!o)
         return -1;
     setup(o, b, opt);
+    struct lb_err ignored = {0};
+    if (o->d.host.cache && lb_make_dirs(o->d.host.cache, &ignored))
+        o->d.host.cache = NULL;
     char why[256] = "";
     o->pool = lb_pool_create(o->d.host.threads);
     if (!o->pool)

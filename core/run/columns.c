@@ -94,3 +94,9 @@ void lb_column_text(const struct lb_column *c, const json_t *value, struct lb_te
     else if (json_is_real(value))
         lb_column_number(json_real_value(value), c->decimals, out);
 }
+
+const char *lb_line_text(const json_t *line, const char *key)
+{
+    const char *s = json_string_value(json_object_get(line, key));
+    return s ? s : "";
+}

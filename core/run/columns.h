@@ -26,6 +26,9 @@ extern const size_t lb_n_table_columns, lb_n_measured_columns;
 /* A finite number with `decimals` (-1: as short as %.9g), never "-0.00". */
 void lb_column_number(double v, int decimals, struct lb_text *out);
 
+/* The text that a journal line holds under `key`, or "". */
+const char *lb_line_text(const json_t *line, const char *key);
+
 /* A value as the tables show it: text as it is, numbers with `decimals`, missing or null as "". */
 void lb_column_text(const struct lb_column *c, const json_t *value, struct lb_text *out);
 

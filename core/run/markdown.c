@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/markdown.h"
+#include "core/run/columns.h"
 #include "core/base/io.h"
 #include "core/run/parity.h"
 
@@ -20,15 +21,9 @@ struct page {
     struct lb_text out;
 };
 
-static const char *text_of(const json_t *trial, const char *key)
-{
-    const char *s = json_string_value(json_object_get(trial, key));
-    return s ? s : "";
-}
-
 static int same(const json_t *a, const json_t *b, const char *key)
 {
-    return !strcmp(text_of(a, key), text_of(b, key));
+    return !strcmp(lb_line_text(a, key), lb_line_text(b, key));
 }
 
 static int make_groups(struct page *p, struct lb_err *err)
@@ -125,7 +120,7 @@ static int all_ok(const struct group *g)
 {
     size_t i;
     json_t *t;
-    json_array_foreach(g->trials, i, t) if (strcmp(text_of(t, "status"), "ok")) return 0;
+    json_array_foreach(g->trials, i, t) if (strcmp(lb_line_text(t, "status"), "ok")) return 0;
     return 1;
 }
 
@@ -136,15 +131,15 @@ static void put_head(struct page *p)
     const json_t *e = p->experiment;
     size_t i;
     json_t *m;
-    lb_text_add(&p->out, "# %s\n\n", *text_of(e, "title") ? text_of(e, "title") : text_of(e, "name"));
-    if (*text_of(e, "notes"))
-        lb_text_add(&p->out, "%s\n\n", text_of(e, "notes"));
-    lb_text_add(&p->out, "- Data: %s (SHA-256 %.16s…)\n", text_of(e, "data"), text_of(e, "data_sha256"));
+    lb_text_add(&p->out, "# %s\n\n", *lb_line_text(e, "title") ? lb_line_text(e, "title") : lb_line_text(e, "name"));
+    if (*lb_line_text(e, "notes"))
+        lb_text_add(&p->out, "%s\n\n", lb_line_text(e, "notes"));
+    lb_text_add(&p->out, "- Data: %s (SHA-256 %.16s…)\n", lb_line_text(e, "data"), lb_line_text(e, "data_sha256"));
     json_array_foreach(json_object_get(e, "models"), i, m)
-        lb_text_add(&p->out, "- Model %s: %s\n", text_of(m, "name"), text_of(m, "described"));
-    lb_text_add(&p->out, "- Arithmetic version %s; made by `lowbit run` from %s\n", text_of(e, "arithmetic"), text_of(e, "name"));
-    if (*text_of(e, "published_source"))
-        lb_text_add(&p->out, "- Published figures: %s\n", text_of(e, "published_source"));
+        lb_text_add(&p->out, "- Model %s: %s\n", lb_line_text(m, "name"), lb_line_text(m, "described"));
+    lb_text_add(&p->out, "- Arithmetic version %s; made by `lowbit run` from %s\n", lb_line_text(e, "arithmetic"), lb_line_text(e, "name"));
+    if (*lb_line_text(e, "published_source"))
+        lb_text_add(&p->out, "- Published figures: %s\n", lb_line_text(e, "published_source"));
     lb_text_add(&p->out, "\n");
 }
 
@@ -174,8 +169,8 @@ static void put_cell(struct page *p, const struct group *g, const char *column)
 static void put_row(struct page *p, const struct group *g)
 {
     lb_text_add(&p->out, "| ");
-    put_name(p, text_of(g->first, "format"));
-    lb_text_add(&p->out, " | %s |", text_of(g->first, "scale"));
+    put_name(p, lb_line_text(g->first, "format"));
+    lb_text_add(&p->out, " | %s |", lb_line_text(g->first, "scale"));
     put_mean(p, g, "quality", 2);
     put_mean(p, g, "avg_dev", 4);
     put_mean(p, g, "top1", 2);
@@ -193,9 +188,9 @@ static void put_row(struct page *p, const struct group *g)
     size_t i, bad = 0;
     json_t *t;
     const char *status = "ok";
-    json_array_foreach(g->trials, i, t) if (strcmp(text_of(t, "status"), "ok"))
+    json_array_foreach(g->trials, i, t) if (strcmp(lb_line_text(t, "status"), "ok"))
     {
-        status = text_of(t, "status");
+        status = lb_line_text(t, "status");
         bad++;
     }
     lb_text_add(&p->out, bad && bad < json_array_size(g->trials) ? " %s (%zu of %zu) |\n" : " %s |\n", status, bad,
@@ -238,7 +233,7 @@ static const struct group *pick(const struct page *p, size_t from, size_t to, do
     const struct group *best = NULL;
     for (size_t i = from; i < to; i++) {
         const struct group *g = &p->groups[i];
-        const char *codec = text_of(g->first, "codec");
+        const char *codec = lb_line_text(g->first, "codec");
         if (!all_ok(g) || !strcmp(codec, "F32") || !strcmp(codec, "F64"))
             continue;
         if (!best || score(g) > score(best) || (score(g) == score(best) && small(g) > small(best)))
@@ -251,7 +246,7 @@ static void put_pick(struct page *p, const char *what, const struct group *g)
 {
     if (!g)
         return;
-    lb_text_add(&p->out, "- %s: **%s** (quality %.2f %%, top-1 %.2f %%,", what, text_of(g->first, "format"), mean(g, "quality"),
+    lb_text_add(&p->out, "- %s: **%s** (quality %.2f %%, top-1 %.2f %%,", what, lb_line_text(g->first, "format"), mean(g, "quality"),
                 mean(g, "top1"));
     put_size(p, g);
     lb_text_add(&p->out, ")\n");
@@ -320,7 +315,7 @@ static void put_findings(struct page *p, size_t from, size_t to)
     for (size_t i = from; i < to; i++) {
         const struct group *g = &p->groups[i];
         lb_text_add(&p->out, "| ");
-        put_name(p, text_of(g->first, "format"));
+        put_name(p, lb_line_text(g->first, "format"));
         lb_text_add(&p->out, " |");
         put_cell(p, g, "published_quality");
         put_mean(p, g, "quality", 2);
@@ -350,9 +345,9 @@ static void put_page(struct page *p)
             to++;
         const json_t *first = p->groups[from].first;
         if (models || backends)
-            lb_text_add(&p->out, "## %s%s%s%s\n\n", models ? text_of(first, "model") : "", models && backends ? ", " : "",
-                        backends ? text_of(first, "backend") : "",
-                        backends && !strcmp(text_of(first, "numerics"), "fast") ? " (fast)" : "");
+            lb_text_add(&p->out, "## %s%s%s%s\n\n", models ? lb_line_text(first, "model") : "", models && backends ? ", " : "",
+                        backends ? lb_line_text(first, "backend") : "",
+                        backends && !strcmp(lb_line_text(first, "numerics"), "fast") ? " (fast)" : "");
         put_table(p, from, to);
         put_learned(p, from, to);
         put_picks(p, from, to);

@@ -13,21 +13,15 @@ struct sum {
     const char *weights;               /* of the first trial: as trained, where its format is F32 */
 };
 
-static const char *text_of(const json_t *trial, const char *key)
-{
-    const char *s = json_string_value(json_object_get(trial, key));
-    return s ? s : "";
-}
-
 static const char *weights_of(const json_t *trial)
 {
-    return text_of(json_object_get(trial, "row"), "weights_sha256");
+    return lb_line_text(json_object_get(trial, "row"), "weights_sha256");
 }
 
 static int same_cell(const json_t *a, const json_t *b)
 {
-    return !strcmp(text_of(a, "model"), text_of(b, "model")) && !strcmp(text_of(a, "format"), text_of(b, "format")) &&
-           !strcmp(text_of(a, "mode"), text_of(b, "mode")) && json_equal(json_object_get(a, "seed"), json_object_get(b, "seed"));
+    return !strcmp(lb_line_text(a, "model"), lb_line_text(b, "model")) && !strcmp(lb_line_text(a, "format"), lb_line_text(b, "format")) &&
+           !strcmp(lb_line_text(a, "mode"), lb_line_text(b, "mode")) && json_equal(json_object_get(a, "seed"), json_object_get(b, "seed"));
 }
 
 /* The same cell on the first backend. */
@@ -35,7 +29,7 @@ static const json_t *first_of(const json_t *trials, const json_t *trial, const c
 {
     size_t i;
     json_t *t;
-    json_array_foreach(trials, i, t) if (!strcmp(text_of(t, "backend"), backend) && same_cell(t, trial)) return t;
+    json_array_foreach(trials, i, t) if (!strcmp(lb_line_text(t, "backend"), backend) && same_cell(t, trial)) return t;
     return NULL;
 }
 
@@ -50,10 +44,10 @@ static void add_trial(struct sum *s, const json_t *trial, const json_t *first)
 {
     const json_t *row = json_object_get(trial, "row"), *elements = json_object_get(row, "diff_elements");
     s->trials++;
-    if (strcmp(text_of(trial, "status"), "ok"))
+    if (strcmp(lb_line_text(trial, "status"), "ok"))
         return;
     s->finished++;
-    s->numerics = text_of(trial, "numerics");
+    s->numerics = lb_line_text(trial, "numerics");
     s->weights = s->weights ? s->weights : weights_of(trial);
     s->other_weights += !first || strcmp(weights_of(trial), weights_of(first)) != 0;
     if (!elements)
@@ -91,7 +85,7 @@ static void add_model(const json_t *backends, const json_t *trials, const char *
     json_array_foreach(backends, b, backend)
     {
         struct sum s = {.model = model, .backend = json_string_value(backend)};
-        json_array_foreach(trials, i, t) if (!strcmp(text_of(t, "model"), model) && !strcmp(text_of(t, "backend"), s.backend))
+        json_array_foreach(trials, i, t) if (!strcmp(lb_line_text(t, "model"), model) && !strcmp(lb_line_text(t, "backend"), s.backend))
             add_trial(&s, t, first_of(trials, t, first));
         add_row(&s, out);
     }
@@ -111,6 +105,6 @@ void lb_parity_add(const json_t *experiment, const json_t *trials, struct lb_tex
                 "diff | max "
                 "ulp |\n|---|---|---|---|---|---|---|---|---|\n",
                 json_string_value(json_array_get(backends, 0)));
-    json_array_foreach(json_object_get(experiment, "models"), i, model) add_model(backends, trials, text_of(model, "name"), out);
+    json_array_foreach(json_object_get(experiment, "models"), i, model) add_model(backends, trials, lb_line_text(model, "name"), out);
     lb_text_add(out, "\n");
 }

@@ -20,72 +20,51 @@ size_t vulkan_groups(const struct vulkan_device *d, enum vulkan_kernel k, size_t
 
 /* ---- Elements ---- */
 
-struct act_args {
+struct element_args {
     uint32_t count;
-    float alpha;
+    float factor[3]; /* alpha; or learning rate, momentum, decay */
 };
 
-int vulkan_act(void *dev, const struct lb_act_op *o)
+/* Runs `whole`, whose operands have n elements each, in as many dispatches as a binding's reach asks for. */
+static int run_elements(struct vulkan_device *d, const struct vulkan_dispatch *whole, size_t n, struct element_args args)
 {
-    struct vulkan_device *d = dev;
-    const enum vulkan_kernel k = (enum vulkan_kernel)((uint32_t)KERNEL_ACT + o->act);
-    const size_t most = d->t.reach;
-    for (size_t from = 0; from < o->n; from += most) {
-        const size_t n = o->n - from < most ? o->n - from : most;
-        const struct act_args args = {(uint32_t)n, o->alpha};
-        const struct vulkan_dispatch c = {.kernel = k,
-                                          .operand = {vulkan_in(o->x, from, n), vulkan_out(o->y, from, n)},
-                                          .args = &args,
-                                          .args_bytes = sizeof args,
-                                          .groups = vulkan_groups(d, k, n),
-                                          .work = (double)n};
+    for (size_t from = 0, part; from < n; from += part) {
+        part = n - from < d->t.reach ? n - from : d->t.reach;
+        struct vulkan_dispatch c = *whole;
+        for (size_t i = 0; i < VULKAN_OPERANDS; i++) {
+            c.operand[i].at += from;
+            c.operand[i].n = part;
+        }
+        args.count = (uint32_t)part;
+        c.args = &args;
+        c.args_bytes = sizeof args;
+        c.groups = vulkan_groups(d, c.kernel, part);
+        c.work = (double)part;
         if (vulkan_dispatch(d, &c))
             return -1;
     }
     return 0;
+}
+
+int vulkan_act(void *dev, const struct lb_act_op *o)
+{
+    const struct vulkan_dispatch c = {.kernel = (enum vulkan_kernel)((uint32_t)KERNEL_ACT + o->act),
+                                      .operand = {vulkan_in(o->x, 0, o->n), vulkan_out(o->y, 0, o->n)}};
+    return run_elements(dev, &c, o->n, (struct element_args){.factor = {o->alpha}});
 }
 
 int vulkan_act_grad(void *dev, const struct lb_act_op *o)
 {
-    struct vulkan_device *d = dev;
-    const enum vulkan_kernel k = (enum vulkan_kernel)((uint32_t)KERNEL_ACT_GRAD + o->act);
-    const size_t most = d->t.reach;
-    for (size_t from = 0; from < o->n; from += most) {
-        const size_t n = o->n - from < most ? o->n - from : most;
-        const struct act_args args = {(uint32_t)n, o->alpha};
-        const struct vulkan_dispatch c = {.kernel = k,
-                                          .operand = {vulkan_in(o->y, from, n), vulkan_in(o->dy, from, n), vulkan_out(o->dx, from, n)},
-                                          .args = &args,
-                                          .args_bytes = sizeof args,
-                                          .groups = vulkan_groups(d, k, n),
-                                          .work = (double)n};
-        if (vulkan_dispatch(d, &c))
-            return -1;
-    }
-    return 0;
+    const struct vulkan_dispatch c = {.kernel = (enum vulkan_kernel)((uint32_t)KERNEL_ACT_GRAD + o->act),
+                                      .operand = {vulkan_in(o->y, 0, o->n), vulkan_in(o->dy, 0, o->n), vulkan_out(o->dx, 0, o->n)}};
+    return run_elements(dev, &c, o->n, (struct element_args){.factor = {o->alpha}});
 }
 
 int vulkan_sgd(void *dev, const struct lb_sgd *o)
 {
-    struct vulkan_device *d = dev;
-    const enum vulkan_kernel k = o->v.buf ? KERNEL_SGD_MOMENTUM : KERNEL_SGD;
-    const size_t most = d->t.reach;
-    for (size_t from = 0; from < o->n; from += most) {
-        const size_t n = o->n - from < most ? o->n - from : most;
-        const struct {
-            uint32_t count;
-            float lr, momentum, decay;
-        } args = {(uint32_t)n, o->lr, o->momentum, o->decay};
-        const struct vulkan_dispatch c = {.kernel = k,
-                                          .operand = {vulkan_in(o->g, from, n), vulkan_out(o->w, from, n), vulkan_out(o->v, from, n)},
-                                          .args = &args,
-                                          .args_bytes = sizeof args,
-                                          .groups = vulkan_groups(d, k, n),
-                                          .work = (double)n};
-        if (vulkan_dispatch(d, &c))
-            return -1;
-    }
-    return 0;
+    const struct vulkan_dispatch c = {.kernel = o->v.buf ? KERNEL_SGD_MOMENTUM : KERNEL_SGD,
+                                      .operand = {vulkan_in(o->g, 0, o->n), vulkan_out(o->w, 0, o->n), vulkan_out(o->v, 0, o->n)}};
+    return run_elements(dev, &c, o->n, (struct element_args){.factor = {o->lr, o->momentum, o->decay}});
 }
 
 /* ---- Rows ---- */
