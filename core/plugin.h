@@ -65,12 +65,15 @@ struct lb_encoding {
  * SHA-256 of the format. Values must be exact in binary64; +Inf, -Inf and NaN are legal.
  *
  * A wider codec (`bits` 17..64, whole bytes) gives `encode` and `decode` instead. They work on binary64 so that nothing is rounded twice;
- * `encode_int` / `decode_int` are the way of 64-bit integers, which binary64 does not hold. */
+ * `encode_int` / `decode_int` are the way of 64-bit integers, which binary64 does not hold.
+ *
+ * A block codec (`bits` 0) stores unit_elems elements with what they share in unit_bytes bytes: GGUF's Q4_0 is 32 in 18. It gives `encode` and `decode`
+ * too, for whole units; each row of a tensor is padded with zeros to whole units. It rounds in its own way: a config cannot choose. */
 struct lb_codec {
     struct lb_plugin base;
     const char *tag;     /* safetensors dtype of the codes, or NULL: stored as U8 with the format in the metadata */
     const char *aliases; /* other names, separated by blanks, or NULL */
-    uint32_t bits;       /* of one code */
+    uint32_t bits;       /* of one code; 0: a block codec */
     uint32_t unit_elems; /* elements and bytes of the smallest unit that fills whole bytes: F4 2/1, F6 4/3, F16 1/2 */
     uint32_t unit_bytes;
     uint32_t kind;     /* enum lb_codec_kind */
@@ -87,7 +90,8 @@ struct lb_codec {
     size_t (*steps)(const struct lb_codec *c, struct lb_step *out, size_t cap);
     uint32_t sign_bit;
 
-    /* Required above 16 bits: n elements. Codes are little-endian, `unit_bytes` each. */
+    /* Required above 16 bits and of block codecs: n elements, n a multiple of unit_elems. Codes are little-endian, `unit_bytes` a unit. A block codec
+     * decodes to binary32 numbers. */
     void (*encode)(const struct lb_codec *c, const struct lb_encoding *how, const double *x, size_t n, void *codes);
     void (*decode)(const struct lb_codec *c, const void *codes, size_t n, double *x);
     /* Required above 16 bits: encode from integers (two's complement, or unsigned where `is_unsigned`), rounding once. */
@@ -106,8 +110,86 @@ struct lb_codec {
     void (*encode_f32)(const struct lb_codec *c, const float *x, size_t n, void *codes);
     void (*decode_f32)(const struct lb_codec *c, const void *codes, size_t n, float *x);
 
-    /* Optional: GLSL text defining `float lb_value(uint code)`, for backends that would rather compute than look up. */
+    /* Optional: GLSL text. Up to 16 bits: defines `float lb_value(uint code)`, for backends that would rather compute than look up. Block codecs:
+     * defines `float lb_element(uint at, uint i)`, element i of the unit whose bytes begin at byte `at`, which it reads with `uint lb_byte(uint at)`. It
+     * gives the bits of `decode` with +, -, *, canon_fma and integer operations (kernels/canon.h is included before it). Names begin with lb_. A
+     * codec with neither `value` nor this text is unsupported on a GPU. */
     const char *glsl;
+};
+
+/* ---- Formats, as kernels see them ------------------------------------------------------------------------------------------------- */
+
+/* A codec as data, made by the host and valid while what it came with is: a kernel knows no codec, and every kernel knows all codecs. */
+struct lb_codes {
+    const struct lb_codec *codec; /* for its layout, name and glsl */
+    const char *sha256;           /* 64 hex digits that identify it: a key for compiled shaders */
+    const float *values;          /* up to 16 bits: (1 << bits) what each code is worth, a NaN being 0x7FC00000; otherwise NULL */
+    /* Elements first .. first + n - 1 of a stream of codes to binary32, any codec, on the host, from any thread. Block codecs: whole units. */
+    void (*decode)(const struct lb_codes *c, const void *codes, size_t first, size_t n, float *x);
+    const void *host; /* the host's own */
+};
+
+/* A matrix in a format, in host memory: element (i, j) is worth v = round32(round32(q - z) s), a NaN being 0x7FC00000; without zeros q s, without
+ * scales q. Scale number g = i * scale_row + j / block is s = t, or where there is a second level s = round32(t scale2[g / group2]), and then
+ * round32(s + offset) where there is an offset; t is code g of `scales`. (docs/arithmetic.md, 8) */
+struct lb_packed {
+    size_t rows, cols;
+    struct lb_codes q;
+    const unsigned char
+        *codes; /* each row is row_bytes bytes; rows of block codecs and of scales in blocks are padded to whole units or blocks */
+    size_t row_bytes;
+    int scaled;
+    size_t block;     /* columns that share a scale; cols: all */
+    size_t scale_row; /* scales a row: 0 where the whole matrix has one */
+    size_t n_scales;
+    struct lb_codes s;
+    const unsigned char *scales; /* n_scales codes, a stream */
+    const float *scale2;         /* NULL: no second level */
+    size_t group2;               /* scales that share a scale2 */
+    int has_offset;
+    float offset;
+    const float *zeros; /* n_scales zero points z, or NULL */
+};
+
+/* How scales follow from numbers: docs/arithmetic.md, 8.10. amax is the largest magnitude of what shares a scale. */
+enum lb_scale_rule {
+    LB_SCALE_NONE,
+    LB_SCALE_FIXED,      /* s = value */
+    LB_SCALE_ABSMAX,     /* s = amax / top */
+    LB_SCALE_MULTIPLY,   /* the published study's; hosts only */
+    LB_SCALE_ASYMMETRIC, /* the least and the largest number become the first and the last code; hosts only */
+    LB_SCALE_PERCENTILE, /* as absmax, with a quantile of the magnitudes; hosts only */
+    LB_SCALE_MSE,        /* the share of amax with the least squared error; hosts only */
+    LB_SCALE_FLOOR,      /* powers of two: OCP's rule, */
+    LB_SCALE_CEIL,       /* log2(amax) rounded up, */
+    LB_SCALE_EVEN,       /* amax rounded to the codec's fraction first, */
+    LB_SCALE_RCEIL       /* amax / top rounded up */
+};
+
+/* How numbers become codes, as data: what a device needs to encode in any format of a codec of up to 16 bits. */
+struct lb_quantizer {
+    struct lb_codes q;
+    /* x becomes code[i] for the last i with first[i] <= key(x); key of binary32: its bits as int32 b, or where the sign is set INT32_MIN - b - 1, so that keys
+     * ascend with the numbers, -0 being -1 and +0 being 0. Infinities and what overflows are in the table. A NaN becomes nan_code. */
+    size_t n;
+    const int32_t *first;
+    const uint32_t *code;
+    uint32_t nan_code;
+    /* Stochastic: a finite x with member[i] < x < member[i + 1] becomes the code of one of the two, docs/arithmetic.md 8.6; others as above. */
+    int stochastic;
+    size_t n_members;
+    const float *member; /* ascending */
+    const uint32_t *member_code;
+
+    uint32_t rule; /* enum lb_scale_rule, without those for hosts only */
+    float value;   /* LB_SCALE_FIXED */
+    float top;     /* the codec's largest finite value in binary32 */
+    int emax;      /* floor(log2(top)) */
+    int fraction;  /* LB_SCALE_EVEN: bits of fraction */
+    int clamp;     /* a scaled x below -top is taken as -top */
+    size_t block;  /* elements of a row that share a scale; 0: the whole row; SIZE_MAX: the whole matrix */
+    const struct lb_quantizer
+        *scale; /* how scales are stored, NULL: as binary32. Its own rule is NONE, or FIXED or ABSMAX over all scales */
 };
 
 /* ---- Backends -------------------------------------------------------------------------------------------------------------------- */
@@ -228,6 +310,36 @@ struct lb_sgd { /* v = momentum v + (g + decay w); w = w - lr v.  v may be absen
     float lr, momentum, decay;
 };
 
+/* Products with weights in a format, which stay in it. `w` comes from weights_create. */
+struct lb_gemm_packed { /* c (m, n) = act(a (m, k) . w (n, k)^T + bias (n)) */
+    struct lb_ref a, bias, c;
+    void *w;
+    size_t m, n, k;
+    uint32_t act;
+    float alpha;
+    size_t block; /* gemm_int8: columns of a that share a scale; 0: its rows */
+};
+
+struct lb_conv2d_packed { /* y = act(conv(x, w) + bias (o)); w (o, c kh kw).  conv2d_int8: one scale a sample. */
+    struct lb_ref x, bias, y;
+    void *w;
+    struct lb_conv s;
+    uint32_t act;
+    float alpha;
+};
+
+struct lb_quantize { /* y (rows, cols) = what x becomes when it is encoded and decoded; in place allowed. q comes from quantizer_create. */
+    struct lb_ref x, y;
+    void *q;
+    size_t rows, cols;
+    uint64_t seed; /* stochastic rounding: element (i, j) of x has index first + i * cols + j */
+    uint32_t stream;
+    uint64_t first;
+};
+
+/* What weights are for: bits of weights_create's `uses`. */
+enum lb_uses { LB_USE_F32 = 1, /* gemm_packed, conv2d_packed */ LB_USE_INT8 = 2 /* gemm_int8, conv2d_int8 */ };
+
 /* What a device says of itself; strings are valid until close. */
 struct lb_device_info {
     const char *device, *isa;
@@ -254,7 +366,7 @@ struct lb_backend {
     void (*buf_destroy)(void *dev, struct lb_buf *b);
     int (*buf_write)(void *dev, struct lb_buf *b, size_t offset, const void *data, size_t bytes);
     int (*buf_read)(void *dev, const struct lb_buf *b, size_t offset, void *data, size_t bytes); /* waits for the ops before it */
-    int (*sync)(void *dev); /* optional */
+    int (*sync)(void *dev);                                                                      /* optional */
 
     /* The op table. */
     int (*gemm)(void *dev, const struct lb_gemm *op);
@@ -277,6 +389,23 @@ struct lb_backend {
     int (*record_end)(void *dev, void *list);
     int (*replay)(void *dev, void *list);
     void (*record_free)(void *dev, void *list);
+
+    /* Optional: weights that stay packed. weights_create takes a copy in whatever order suits the device, of about the size of the original (`bytes`:
+     * what it takes there); the codes' own data (struct lb_codes: values, decode, codec) stay valid until weights_free. It returns NULL after a log message; what it cannot do at all it says in `why`, and the host unpacks to binary32 or
+     * reports `unsupported`. gemm_packed and conv2d_packed give the bits of gemm and conv2d on the unpacked weights. */
+    void *(*weights_create)(void *dev, const struct lb_packed *w, uint32_t uses, size_t *bytes, char *why, size_t why_size);
+    void (*weights_free)(void *dev, void *w);
+    int (*gemm_packed)(void *dev, const struct lb_gemm_packed *op);
+    int (*conv2d_packed)(void *dev, const struct lb_conv2d_packed *op);
+    /* The same with activations in int8, and integer products: docs/arithmetic.md, 8.12. Codecs whose values times a power of two are integers of at
+     * most 8 bits. */
+    int (*gemm_int8)(void *dev, const struct lb_gemm_packed *op);
+    int (*conv2d_int8)(void *dev, const struct lb_conv2d_packed *op);
+
+    /* Optional: encoding on the device. quantizer_create copies what it needs; NULL with the reason in `why`. */
+    void *(*quantizer_create)(void *dev, const struct lb_quantizer *q, char *why, size_t why_size);
+    void (*quantizer_free)(void *dev, void *q);
+    int (*quantize)(void *dev, const struct lb_quantize *op);
 };
 
 #endif

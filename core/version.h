@@ -6,6 +6,6 @@
 #define LB_VERSION "0.1.0"
 
 /* Part of every trial's hash: changes whenever a rule changes the bits of a result. */
-#define LB_ARITHMETIC "1"
+#define LB_ARITHMETIC "2"
 
 #endif

@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { KEY_MODEL = 0x2000, KEY_INPUT, KEY_FILE };
+enum { KEY_MODEL = 0x2000, KEY_FORMAT, KEY_MODE, KEY_INPUT, KEY_FILE };
 
 struct args {
     struct lb_experiment_args x;
     struct lb_measure m;
-    size_t model;
+    size_t model, format;
+    int mode; /* enum lb_mode */
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -25,6 +26,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_MODEL:
         a->model = strtoul(arg, NULL, 10);
+        return 0;
+    case KEY_FORMAT:
+        a->format = strtoul(arg, NULL, 10);
+        return 0;
+    case KEY_MODE:
+        a->mode = lb_mode_find(arg);
         return 0;
     case KEY_FILE:
         m->file = arg;
@@ -41,6 +48,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {{"model", KEY_MODEL, "I", 0, "Index of the model in the config", 0},
+                                                 {"format", KEY_FORMAT, "I", 0, "Index of the format", 0},
+                                                 {"mode", KEY_MODE, "MODE", 0, "w, wa, w8a8, w4a8", 0},
                                                  {"input", KEY_INPUT, "C,H,W,CLASSES,BATCH", 0, "Shapes", 0},
                                                  {"file", KEY_FILE, "FILE", 0, "The weights; without it, the same without a model", 0},
                                                  {0}};
@@ -52,11 +61,13 @@ static int run(int argc, char **argv)
     json_t *reply = json_object();
     lb_cmd_parse("measure", &argp, argc, argv, &a);
     int r = lb_config_load(a.x.config, a.x.sets, a.x.n_sets, &e, &err) || lb_plugins_load(lb_globals.plugins, &err) ? -1 : 0;
-    if (!r && (a.model >= e->n_models || e->n_backends != 1))
-        r = lb_fail(&err, "measure: wants an existing --model and one --backend");
+    if (!r && (a.model >= e->n_models || a.format >= e->n_formats || a.mode < 0 || e->n_backends != 1))
+        r = lb_fail(&err, "measure: wants an existing --model, --format and --mode, and one --backend");
     if (!r) {
         a.m.model = &e->models[a.model];
         a.m.backend = &e->backends[0];
+        a.m.activations = a.mode == LB_MODE_WA ? lb_plan_activations(e, a.format) : NULL;
+        a.m.integer = a.mode == LB_MODE_W8A8 || a.mode == LB_MODE_W4A8;
         a.m.options = lb_backend_globals();
         r = lb_measure(&a.m, reply, &err);
     }

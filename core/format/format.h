@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* format.h - a format at work: a codec and a scaling, applied to whole tensors, in memory and in files.
  *
- * In a file tensor `w` holds the codes under the codec's tag (U8 bytes where it has none, or where its bits do not fill whole bytes), `w.scale` the
- * scale, and __metadata__["lowbit:w"] the format and the shape as JSON. A codec with a tag and no scaling needs neither. */
+ * A tensor is a matrix: its first dimension by all others, one row where there are fewer than two. In a file tensor `w` holds the codes under the codec's
+ * tag (U8 bytes where it has none, where its bits do not fill whole bytes, or where rows are padded), `w.scale` the scales in their own codec in the same
+ * way, `w.scale2` and `w.scale_offset` in F32 what these are scaled by, `w.zero_point` zero points in F32, and __metadata__["lowbit:w"] the format and the
+ * shape as JSON. A codec with a tag and no scaling needs none of these. */
 #ifndef LB_FORMAT_H
 #define LB_FORMAT_H
 
@@ -16,12 +18,18 @@ struct lb_format {
     struct lb_codec *codec;
     struct lb_coder *coder;
     const struct lb_entry *entry; /* the plugin that the codec came from */
-    char sha256[65];              /* lb_coder_sha256 */
+    char sha256[65];              /* lb_coder_sha256, with that of the scale's codec where it has one: what the hash of a trial holds */
+    char codec_sha256[65];        /* of the codec alone */
+    struct lb_format *scale;      /* how scales are stored; NULL: F32 */
+    double low, high;             /* least and largest finite value of the codec; 0 of a block codec */
 };
 
-/* `config` must outlive the format. Refuses what the codec cannot do (rounding, overflow, a scale rule). */
+/* `config` must outlive the format. Refuses what the codec cannot do (rounding, overflow, a scale rule), and scales of scales of scales. */
 int lb_format_create(const struct lb_format_config *config, struct lb_format **out, struct lb_err *err);
 void lb_format_destroy(struct lb_format *f);
+
+/* Whether modes w8a8 and w4a8 exist for the format: its codec's values times a power of two are whole numbers of at most 8 bits. *bits: of a code. */
+int lb_format_is_integer(const struct lb_format *f, unsigned *bits);
 
 /* What encoding did to the weights; counts add up over tensors. */
 struct lb_format_stats {

@@ -37,9 +37,6 @@ static int add_param(struct lb_model *m, size_t layer, int is_bias, unsigned ndi
     p->fan_out = fan_out;
     p->init = *init;
     p->stream = STREAM_PARAMS + (uint32_t)m->n_params;
-    p->value = lb_alloc(p->elems, sizeof *p->value, err);
-    if (!p->value)
-        return lb_fail_in(err, "model.layers[%zu]", layer);
     m->n_weights += p->elems;
     return (int)m->n_params++;
 }
@@ -141,8 +138,8 @@ static int check_names(const struct lb_model *m, struct lb_err *err)
     return 0;
 }
 
-int lb_model_create(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes,
-                    struct lb_model **out, struct lb_err *err)
+int lb_model_shape(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes,
+                   struct lb_model **out, struct lb_err *err)
 {
     *out = NULL;
     struct lb_model *m = lb_alloc(1, sizeof *m, err);
@@ -173,6 +170,24 @@ int lb_model_create(const struct lb_model_config *config, size_t channels, size_
     m->softmax_last = act == LB_ACT_SOFTMAX;
     m->logits = m->softmax_last || act == LB_ACT_LINEAR;
     *out = m;
+    return 0;
+}
+
+int lb_model_create(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes,
+                    struct lb_model **out, struct lb_err *err)
+{
+    if (lb_model_shape(config, channels, height, width, classes, out, err))
+        return -1;
+    for (size_t i = 0; i < (*out)->n_params; i++) {
+        struct lb_param_tensor *p = &(*out)->params[i];
+        p->value = lb_alloc(p->elems, sizeof *p->value, err);
+        if (p->value)
+            continue;
+        lb_fail_in(err, "model.layers[%zu]", p->layer);
+        lb_model_destroy(*out);
+        *out = NULL;
+        return -1;
+    }
     return 0;
 }
 

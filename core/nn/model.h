@@ -3,6 +3,7 @@
 #ifndef LB_MODEL_H
 #define LB_MODEL_H
 
+#include "core/format/format.h"
 #include "core/format/safetensors.h"
 #include "core/nn/backend.h"
 #include "core/run/config.h"
@@ -13,7 +14,7 @@ struct lb_param_tensor {
     size_t layer; /* index in model.layers */
     unsigned ndim;
     size_t shape[4], elems;
-    float *value; /* host memory, owned by the model */
+    float *value; /* host memory, owned by the model; NULL after lb_model_shape */
     int is_bias;
     size_t fan_in, fan_out;
     struct lb_init_config init;
@@ -46,6 +47,10 @@ int lb_model_create(const struct lb_model_config *config, size_t channels, size_
                     struct lb_model **out, struct lb_err *err);
 void lb_model_destroy(struct lb_model *m);
 
+/* The same without values: shapes only, for a net whose weights come from a file and stay in their formats. */
+int lb_model_shape(const struct lb_model_config *config, size_t channels, size_t height, size_t width, size_t classes,
+                   struct lb_model **out, struct lb_err *err);
+
 /* Initial weights from Philox, streams by parameter: docs/arithmetic.md, "Initial weights". */
 void lb_model_init(struct lb_model *m, uint64_t seed);
 
@@ -63,6 +68,26 @@ int lb_model_sha256(const struct lb_model *m, char hex[65], struct lb_err *err);
 struct lb_net;
 int lb_net_create(const struct lb_model *m, struct lb_dev *d, size_t batch, int train, struct lb_net **out, struct lb_err *err);
 void lb_net_destroy(struct lb_net *n);
+
+/* A net for inference whose weights stay in their formats, on the device too; only biases become binary32, and weights that the device cannot
+ * keep packed (lb_net_unpacked). */
+struct lb_net_format {
+    const struct lb_safetensors *weights; /* parameters by our names, in any formats */
+    const struct lb_format
+        *activations; /* mode wa: of every layer's input; calibrated scales are in the file (lb_calibrate). NULL: binary32 */
+    int integer;      /* modes w8a8, w4a8: products of integers, "unsupported" where the device has none */
+    uint64_t seed;    /* of stochastic rounding of activations */
+};
+int lb_net_create_packed(const struct lb_model *m, struct lb_dev *d, size_t batch, const struct lb_net_format *f, struct lb_net **out,
+                         struct lb_err *err);
+int lb_net_unpacked(const struct lb_net *n); /* how many weights had to be unpacked */
+
+/* What `layer` read in the last batch of lb_net_infer, (batch, in). */
+int lb_net_layer_input(struct lb_net *n, size_t layer, size_t batch, float *x, struct lb_err *err);
+
+/* Finds the scale of every layer's input for calibrated format `f`: runs model `m` on x (n, in) and adds "<layer>.input.scale" to `out`. */
+int lb_calibrate(const struct lb_model *m, struct lb_dev *d, const struct lb_format *f, const float *x, size_t n, size_t batch,
+                 struct lb_safetensors *out, struct lb_err *err);
 int lb_net_upload(struct lb_net *n, struct lb_err *err);                       /* parameters: model -> device */
 int lb_net_download(struct lb_net *n, struct lb_model *m, struct lb_err *err); /* and back */
 

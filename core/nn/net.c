@@ -1,29 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* net.c - a model's buffers on a device, and the order of the ops: forward, loss, backward, update. */
 #include "core/base/mem.h"
-#include "core/nn/model.h"
+#include "core/nn/net_impl.h"
 
 #include <string.h>
-
-/* What a device has recorded: inference (no args) or a step of so many samples. */
-struct recorded {
-    void *list;
-    size_t batch;
-    int is_step;
-    struct lb_step_args args;
-};
-enum { RECORDED = 4 }; /* a full and a last batch, with this epoch's learning rate and the one before */
-
-struct lb_net {
-    const struct lb_model *m;
-    struct lb_dev *d;
-    size_t batch;
-    struct lb_buf input, labels, loss, grad[2]; /* grad: the gradient at a layer's output and at its input, in turn */
-    struct lb_buf *y;                           /* of each layer */
-    struct lb_buf *w, *g, *v;                   /* parameters, gradients, momenta */
-    struct recorded recorded[RECORDED];
-    size_t oldest;
-};
 
 static struct lb_ref ref(struct lb_buf *b)
 {
@@ -37,7 +17,7 @@ static uint32_t op_act(int activation)
     return act[activation];
 }
 
-static int create_buffers(struct lb_net *n, int train, struct lb_err *err)
+static int create_buffers(struct lb_net *n, const unsigned char *f32, int train, struct lb_err *err)
 {
     const struct lb_model *m = n->m;
     size_t widest = 0;
@@ -49,7 +29,8 @@ static int create_buffers(struct lb_net *n, int train, struct lb_err *err)
             return -1;
     }
     for (size_t i = 0; i < m->n_params; i++)
-        if (lb_buf_create(n->d, m->params[i].elems, &n->w[i], err) || (train && lb_buf_create(n->d, m->params[i].elems, &n->g[i], err)))
+        if ((!f32 || f32[i]) &&
+            (lb_buf_create(n->d, m->params[i].elems, &n->w[i], err) || (train && lb_buf_create(n->d, m->params[i].elems, &n->g[i], err))))
             return -1;
     if (!train)
         return 0;
@@ -59,7 +40,8 @@ static int create_buffers(struct lb_net *n, int train, struct lb_err *err)
                : 0;
 }
 
-int lb_net_create(const struct lb_model *m, struct lb_dev *d, size_t batch, int train, struct lb_net **out, struct lb_err *err)
+int lb_net_allocate(const struct lb_model *m, struct lb_dev *d, size_t batch, const unsigned char *f32, int train, struct lb_net **out,
+                    struct lb_err *err)
 {
     *out = NULL;
     size_t check;
@@ -76,12 +58,23 @@ int lb_net_create(const struct lb_model *m, struct lb_dev *d, size_t batch, int 
     n->w = lb_alloc(m->n_params, sizeof *n->w, err);
     n->g = lb_alloc(m->n_params, sizeof *n->g, err);
     n->v = lb_alloc(m->n_params, sizeof *n->v, err);
-    if (!n->y || !n->w || !n->g || !n->v || create_buffers(n, train, err) || lb_net_upload(n, err)) {
+    if (!n->y || !n->w || !n->g || !n->v || create_buffers(n, f32, train, err)) {
         lb_net_destroy(n);
         return -1;
     }
     *out = n;
     return 0;
+}
+
+int lb_net_create(const struct lb_model *m, struct lb_dev *d, size_t batch, int train, struct lb_net **out, struct lb_err *err)
+{
+    if (lb_net_allocate(m, d, batch, NULL, train, out, err))
+        return -1;
+    if (!lb_net_upload(*out, err))
+        return 0;
+    lb_net_destroy(*out);
+    *out = NULL;
+    return -1;
 }
 
 void lb_net_destroy(struct lb_net *n)
@@ -91,6 +84,7 @@ void lb_net_destroy(struct lb_net *n)
     for (size_t i = 0; i < RECORDED; i++)
         if (n->recorded[i].list)
             n->d->ops->record_free(n->d->dev, n->recorded[i].list);
+    lb_net_free_packed(n);
     for (size_t i = 0; n->y && i < n->m->n_layers; i++)
         lb_buf_destroy(n->d, &n->y[i]);
     for (size_t i = 0; n->w && n->g && n->v && i < n->m->n_params; i++) {
@@ -126,40 +120,84 @@ int lb_net_download(struct lb_net *n, struct lb_model *m, struct lb_err *err)
     return 0;
 }
 
+/* What a layer reads becomes what its format makes of it, in place: nothing else reads it. */
+static int quantize_input(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
+{
+    enum { STREAM_ACTIVATIONS = 0x30000 };
+    const size_t in = n->m->layers[i].in;
+    const struct lb_quantize op = {.x = ref(lb_net_x(n, i)),
+                                   .y = ref(lb_net_x(n, i)),
+                                   .q = n->quantizer[i],
+                                   .rows = batch,
+                                   .cols = in,
+                                   .seed = n->seed,
+                                   .stream = STREAM_ACTIVATIONS + (uint32_t)n->m->params[n->m->layers[i].weight].layer,
+                                   .first = (uint64_t)n->sample * in};
+    return LB_RUN(n->d, quantize, &op, err);
+}
+
+static int dense(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
+{
+    const struct lb_layer *l = &n->m->layers[i];
+    struct lb_buf *x = lb_net_x(n, i);
+    const uint32_t act = op_act(l->act);
+    if (n->packed && n->packed[l->weight]) {
+        const struct lb_gemm_packed op = {.a = ref(x),
+                                          .bias = ref(&n->w[l->bias]),
+                                          .c = ref(&n->y[i]),
+                                          .w = n->packed[l->weight],
+                                          .m = batch,
+                                          .n = l->out,
+                                          .k = l->in,
+                                          .act = act,
+                                          .alpha = l->alpha};
+        return n->integer ? LB_RUN(n->d, gemm_int8, &op, err) : LB_RUN(n->d, gemm_packed, &op, err);
+    }
+    const struct lb_gemm op = {.a = ref(x),
+                               .b = ref(&n->w[l->weight]),
+                               .bias = ref(&n->w[l->bias]),
+                               .c = ref(&n->y[i]),
+                               .m = batch,
+                               .n = l->out,
+                               .k = l->in,
+                               .trans_b = 1,
+                               .act = act,
+                               .alpha = l->alpha};
+    return LB_RUN(n->d, gemm, &op, err);
+}
+
+static int conv2d(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
+{
+    const struct lb_layer *l = &n->m->layers[i];
+    struct lb_buf *x = lb_net_x(n, i);
+    struct lb_conv s = l->conv;
+    const uint32_t act = op_act(l->act);
+    s.n = batch;
+    if (n->packed && n->packed[l->weight]) {
+        const struct lb_conv2d_packed op = {
+            .x = ref(x), .bias = ref(&n->w[l->bias]), .y = ref(&n->y[i]), .w = n->packed[l->weight], .s = s, .act = act, .alpha = l->alpha};
+        return n->integer ? LB_RUN(n->d, conv2d_int8, &op, err) : LB_RUN(n->d, conv2d_packed, &op, err);
+    }
+    const struct lb_conv2d op = {
+        .x = ref(x), .w = ref(&n->w[l->weight]), .bias = ref(&n->w[l->bias]), .y = ref(&n->y[i]), .s = s, .act = act, .alpha = l->alpha};
+    return LB_RUN(n->d, conv2d, &op, err);
+}
+
 static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
 {
     const struct lb_layer *l = &n->m->layers[i];
-    struct lb_buf *x = i ? &n->y[i - 1] : &n->input;
-    const uint32_t act = op_act(l->act);
-    if (l->type == LB_DENSE) {
-        const struct lb_gemm op = {.a = ref(x),
-                                   .b = ref(&n->w[l->weight]),
-                                   .bias = ref(&n->w[l->bias]),
-                                   .c = ref(&n->y[i]),
-                                   .m = batch,
-                                   .n = l->out,
-                                   .k = l->in,
-                                   .trans_b = 1,
-                                   .act = act,
-                                   .alpha = l->alpha};
-        return LB_RUN(n->d, gemm, &op, err);
-    }
-    if (l->type == LB_CONV2D) {
-        struct lb_conv2d op = {.x = ref(x),
-                               .w = ref(&n->w[l->weight]),
-                               .bias = ref(&n->w[l->bias]),
-                               .y = ref(&n->y[i]),
-                               .s = l->conv,
-                               .act = act,
-                               .alpha = l->alpha};
-        op.s.n = batch;
-        return LB_RUN(n->d, conv2d, &op, err);
-    }
+    struct lb_buf *x = lb_net_x(n, i);
+    if (n->quantizer && n->quantizer[i] && quantize_input(n, i, batch, err))
+        return -1;
+    if (l->type == LB_DENSE)
+        return dense(n, i, batch, err);
+    if (l->type == LB_CONV2D)
+        return conv2d(n, i, batch, err);
     if (l->act == LB_ACT_SOFTMAX) {
         const struct lb_softmax op = {.x = ref(x), .y = ref(&n->y[i]), .rows = batch, .cols = l->out};
         return LB_RUN(n->d, softmax, &op, err);
     }
-    const struct lb_act_op op = {.x = ref(x), .y = ref(&n->y[i]), .n = batch * l->out, .act = act, .alpha = l->alpha};
+    const struct lb_act_op op = {.x = ref(x), .y = ref(&n->y[i]), .n = batch * l->out, .act = op_act(l->act), .alpha = l->alpha};
     return LB_RUN(n->d, act, &op, err);
 }
 
@@ -304,7 +342,7 @@ static int is_of(const struct recorded *r, const struct lb_step_args *a, size_t 
 
 static int run(struct lb_net *n, const struct lb_step_args *a, size_t batch, struct lb_err *err)
 {
-    if (!n->d->ops->record)
+    if (!n->d->ops->record || n->draws)
         return ops(n, a, batch, err);
     for (size_t i = 0; i < RECORDED; i++)
         if (is_of(&n->recorded[i], a, batch))
@@ -321,6 +359,7 @@ int lb_net_infer(struct lb_net *n, const float *x, size_t count, float *y, float
     struct lb_buf *raw = m->softmax_last ? (last ? &n->y[last - 1] : &n->input) : &n->y[last];
     for (size_t at = 0; at < count; at += n->batch) {
         const size_t batch = count - at < n->batch ? count - at : n->batch;
+        n->sample = at;
         if (lb_buf_write(n->d, &n->input, 0, x + at * in, batch * in, err) || run(n, NULL, batch, err) ||
             lb_buf_read(n->d, &n->y[last], 0, y + at * out, batch * out, err) ||
             (logits && lb_buf_read(n->d, raw, 0, logits + at * out, batch * out, err)))
@@ -356,4 +395,9 @@ int lb_net_step(struct lb_net *n, const struct lb_step_args *a, const float *x, 
 int lb_net_gradient(struct lb_net *n, size_t i, float *out, struct lb_err *err)
 {
     return lb_buf_read(n->d, &n->g[i], 0, out, n->m->params[i].elems, err);
+}
+
+int lb_net_layer_input(struct lb_net *n, size_t layer, size_t batch, float *x, struct lb_err *err)
+{
+    return lb_buf_read(n->d, lb_net_x(n, layer), 0, x, batch * n->m->layers[layer].in, err);
 }

@@ -152,7 +152,12 @@ static char *name_of(const char *path, struct lb_err *err)
 
 static int complete_formats(struct reading *r)
 {
-    const json_t *list = json_object_get(r->root, "formats");
+    const json_t *list = json_object_get(r->root, "formats"), *activations = json_object_get(r->root, "activations");
+    if (activations) {
+        r->e->activations = lb_alloc(1, sizeof *r->e->activations, r->err);
+        if (!r->e->activations || lb_format_resolve(activations, &r->known, r->e->activations, r->err))
+            return -1;
+    }
     for (size_t i = 0; i < r->e->n_formats; i++) {
         lb_config_format_finish(&r->e->formats[i]); /* filled in before the named formats were known */
         if (lb_format_resolve(json_array_get(list, i), &r->known, &r->e->formats[i], r->err))
@@ -265,6 +270,9 @@ void lb_config_destroy(struct lb_experiment *e)
         return;
     for (size_t i = 0; e->formats && i < e->n_formats; i++)
         lb_config_format_finish(&e->formats[i]);
+    if (e->activations)
+        lb_config_format_finish(e->activations);
+    lb_free(e->activations);
     for (size_t i = 0; e->models && i < e->n_models; i++) {
         json_decref(e->models[i].json);
         json_decref(e->models[i].train_json);

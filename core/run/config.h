@@ -88,7 +88,7 @@ struct lb_model_config {
     json_t *train_json;
 };
 
-enum lb_scale_rule { LB_SCALE_NONE, LB_SCALE_FIXED, LB_SCALE_ABSMAX, LB_SCALE_MULTIPLY };
+enum lb_scale_per { LB_PER_NONE, LB_PER_TENSOR, LB_PER_CHANNEL, LB_PER_ROW, LB_PER_BLOCK };
 
 /* One of "formats": a string (a format of formats.json, or a codec without scale), or an object. */
 struct lb_format_config {
@@ -96,13 +96,20 @@ struct lb_format_config {
     char *codec;             /* "codec": "F4" or {"name": "FLOAT", "e": 4, "m": 3} */
     struct lb_param *params; /* of the codec; owned */
     size_t n_params;
-    int rule; /* "scale": absent or {"per": "none"}: NONE; {"per": "tensor", "rule": "absmax"}; {"per": "tensor", "rule": "fixed",
-                               "value": s}: x ~ q s; {"multiply": m, "add": a}: stores (w + a) m, loads v / m - a */
-    double value, multiply, add;
-    uint32_t rounding; /* "rounding": nearest, toward_zero, half_away, stochastic */
-    int overflow;      /* "overflow": saturate, inf, nan, wrap; absent: -1, the codec's default */
-    json_t *json;      /* canonical; decides the hash */
-    char *scale_text;  /* for the `scale` column: "none", "absmax/tensor", "fixed 0.5/tensor", "x100", "(w+1)x100" */
+    int per;           /* enum lb_scale_per: what shares a scale; "channel" is the "row" of weights */
+    int rule;          /* enum lb_scale_rule; x ~ q s, or {"multiply": m, "add": a}: stores (w + a) m, loads v / m - a */
+    int64_t block;     /* per block: elements of a row */
+    double value;      /* fixed: s */
+    double percentile; /* of the magnitudes */
+    double multiply, add;
+    int offset;                           /* of a scale's own format: what is stored is less the mean of all scales */
+    int calibrated;                       /* of activations: the scale is found once, from training samples */
+    struct lb_format_config *scale;       /* "scale": {"format": ...}: how scales are stored; NULL: F32 */
+    struct lb_format_config *activations; /* mode wa: NULL: as the weights, or as the experiment says */
+    uint32_t rounding;                    /* "rounding": nearest, toward_zero, half_away, stochastic */
+    int overflow;                         /* "overflow": saturate, inf, nan, wrap; absent: -1, the codec's default */
+    json_t *json;                         /* canonical; decides the hash */
+    char *scale_text; /* for the `scale` column: "none", "absmax/tensor", "floor/block 32 in F8_E8M0", "x100", "(w+1)x100" */
 };
 
 /* A published figure, set beside ours. Figures that are not published are NAN. */
@@ -144,8 +151,10 @@ struct lb_experiment {
     size_t n_seeds;
     struct lb_format_config *formats;
     size_t n_formats;
-    char **modes; /* ["w"] */
+    char **modes; /* ["w"], "wa", "w8a8", "w4a8" */
     size_t n_modes;
+    struct lb_format_config *activations; /* mode wa, of formats that say nothing; NULL: the format itself */
+    int64_t calibration_samples;
     struct lb_backend_config *backends; /* default ["cpu_ref"] */
     size_t n_backends;
     int numerics;        /* enum lb_numerics, of the backends that say nothing themselves */

@@ -143,34 +143,56 @@ static int fill_params(struct lb_format_config *f, const json_t *codec, struct l
     return f->params ? 0 : -1;
 }
 
+/* The table's choice, by its place there. */
+static const int rules[] = {LB_SCALE_ABSMAX, LB_SCALE_FIXED, LB_SCALE_ASYMMETRIC, LB_SCALE_PERCENTILE, LB_SCALE_MSE,
+                            LB_SCALE_FLOOR,  LB_SCALE_CEIL,  LB_SCALE_EVEN,       LB_SCALE_RCEIL};
+static const char *const rule_text[] = {[LB_SCALE_ABSMAX] = "absmax", [LB_SCALE_ASYMMETRIC] = "asymmetric",
+                                        [LB_SCALE_MSE] = "mse",       [LB_SCALE_FLOOR] = "floor",
+                                        [LB_SCALE_CEIL] = "ceil",     [LB_SCALE_EVEN] = "even",
+                                        [LB_SCALE_RCEIL] = "rceil"};
+static const char *const per_text[] = {
+    [LB_PER_TENSOR] = "tensor", [LB_PER_CHANNEL] = "channel", [LB_PER_ROW] = "row", [LB_PER_BLOCK] = "block"};
+
 static void fill_rule(struct lb_format_config *f, const json_t *scale)
 {
-    const char *per = json_string_value(json_object_get(scale, "per")), *rule = json_string_value(json_object_get(scale, "rule"));
-    if (json_object_get(scale, "multiply"))
-        f->rule = LB_SCALE_MULTIPLY;
-    else if (per && !strcmp(per, "tensor"))
-        f->rule = rule && !strcmp(rule, "fixed") ? LB_SCALE_FIXED : LB_SCALE_ABSMAX;
-    else
-        f->rule = LB_SCALE_NONE;
+    f->per = f->per < 0 ? LB_PER_NONE : f->per;
+    f->rule = json_object_get(scale, "multiply") ? LB_SCALE_MULTIPLY
+              : f->per == LB_PER_NONE            ? LB_SCALE_NONE
+                                                 : rules[f->rule < 0 ? 0 : f->rule];
     f->value = isnan(f->value) ? 1 : f->value;
+    f->percentile = isnan(f->percentile) ? 100 : f->percentile;
     f->multiply = isnan(f->multiply) ? 1 : f->multiply;
+    f->offset = f->offset > 0;
 }
 
+/* "absmax/tensor", "floor/block 32 in F8_E8M0", "fixed 0.5/tensor", "x100" */
 static char *scale_text(const struct lb_format_config *f, struct lb_err *err)
 {
     struct lb_text t = {0};
     char number[40], add[40];
     if (f->rule == LB_SCALE_NONE)
         lb_text_add(&t, "none");
-    else if (f->rule == LB_SCALE_ABSMAX)
-        lb_text_add(&t, "absmax/tensor");
-    else if (f->rule == LB_SCALE_FIXED)
-        lb_text_add(&t, "fixed %s/tensor", lb_number_text(f->value, number, sizeof number));
-    else if (f->add == 0)
+    else if (f->rule == LB_SCALE_MULTIPLY && f->add == 0)
         lb_text_add(&t, "x%s", lb_number_text(f->multiply, number, sizeof number));
-    else
+    else if (f->rule == LB_SCALE_MULTIPLY)
         lb_text_add(&t, "(w%s%s)x%s", f->add > 0 ? "+" : "", lb_number_text(f->add, add, sizeof add),
                     lb_number_text(f->multiply, number, sizeof number));
+    else if (f->rule == LB_SCALE_FIXED)
+        lb_text_add(&t, "fixed %s", lb_number_text(f->value, number, sizeof number));
+    else if (f->rule == LB_SCALE_PERCENTILE)
+        lb_text_add(&t, "percentile %s", lb_number_text(f->percentile, number, sizeof number));
+    else
+        lb_text_add(&t, "%s", rule_text[f->rule]);
+    if (f->per != LB_PER_NONE)
+        lb_text_add(&t, "/%s", per_text[f->per]);
+    if (f->per == LB_PER_BLOCK)
+        lb_text_add(&t, " %lld", (long long)f->block);
+    if (f->offset)
+        lb_text_add(&t, " less mean");
+    if (f->calibrated)
+        lb_text_add(&t, " calibrated");
+    if (f->scale)
+        lb_text_add(&t, " in %s", f->scale->name);
     return lb_text_end(&t, err) ? NULL : t.s;
 }
 
@@ -184,6 +206,8 @@ static char *default_name(const struct lb_format_config *f, struct lb_err *err)
         lb_text_add(&t, "%s%s=%s", i ? "," : "(", f->params[i].name,
                     f->params[i].text ? f->params[i].text : lb_number_text(f->params[i].number, number, sizeof number));
     lb_text_add(&t, "%s%s%s", f->n_params ? ")" : "", f->rule == LB_SCALE_NONE ? "" : " ", f->rule == LB_SCALE_NONE ? "" : f->scale_text);
+    if (f->activations)
+        lb_text_add(&t, " x %s", f->activations->name);
     return lb_text_end(&t, err) ? NULL : t.s;
 }
 
@@ -203,23 +227,59 @@ static const json_t *find_named(const struct lb_formats_file *known, const char 
     return NULL;
 }
 
-int lb_format_resolve(const json_t *value, const struct lb_formats_file *known, struct lb_format_config *out, struct lb_err *err)
+enum { DEEPEST = 4 }; /* formats within formats: one that holds itself never ends */
+
+static int resolve(const json_t *value, const struct lb_formats_file *known, unsigned depth, struct lb_format_config *out,
+                   struct lb_err *err);
+
+/* The format under `key` of `owner`, resolved; in the canonical JSON `canonical` it stands as what its name means. */
+static int resolve_below(const json_t *owner, const char *key, const struct lb_formats_file *known, struct lb_format_config **out,
+                         unsigned depth, json_t *canonical, struct lb_err *err)
+{
+    const json_t *v = json_object_get(owner, key);
+    if (!v)
+        return 0;
+    *out = lb_alloc(1, sizeof **out, err);
+    if (depth == DEEPEST)
+        return lb_fail(err, "format: \"%s\" within \"%s\" more than %d deep", key, key, DEEPEST);
+    if (!*out || resolve(v, known, depth + 1, *out, err))
+        return -1;
+    return json_object_set(canonical, key, (*out)->json) ? lb_fail(err, "out of memory: JSON") : 0;
+}
+
+static int resolve(const json_t *value, const struct lb_formats_file *known, unsigned depth, struct lb_format_config *out,
+                   struct lb_err *err)
 {
     *out = (struct lb_format_config){0};
     const json_t *named = json_is_string(value) ? find_named(known, json_string_value(value)) : NULL;
-    const json_t *v = named ? named : value;
+    const json_t *v = named ? named : value, *scale = json_object_get(v, "scale");
     if (lb_options_fill(&lb_format_table, v, out, err) || fill_params(out, json_object_get(v, "codec"), err))
         goto fail;
-    fill_rule(out, json_object_get(v, "scale"));
-    out->scale_text = scale_text(out, err);
+    fill_rule(out, scale);
     out->json = lb_options_canonical(&lb_format_table, v, err);
+    if (!out->json || resolve_below(scale, "format", known, &out->scale, depth, json_object_get(out->json, "scale"), err) ||
+        resolve_below(v, "activations", known, &out->activations, depth, out->json, err))
+        goto fail;
+    out->scale_text = scale_text(out, err);
     if (out->scale_text && !out->name)
         out->name = default_name(out, err);
-    if (out->scale_text && out->json && out->name)
+    if (out->scale_text && out->name)
         return 0;
 fail:
     lb_config_format_finish(out);
     return -1;
+}
+
+int lb_format_resolve(const json_t *value, const struct lb_formats_file *known, struct lb_format_config *out, struct lb_err *err)
+{
+    return resolve(value, known, 0, out, err);
+}
+
+static void free_below(struct lb_format_config *f)
+{
+    if (f)
+        lb_config_format_finish(f);
+    lb_free(f);
 }
 
 void lb_config_format_finish(struct lb_format_config *f)
@@ -230,6 +290,8 @@ void lb_config_format_finish(struct lb_format_config *f)
     }
     lb_free(f->params);
     lb_free(f->scale_text);
+    free_below(f->scale);
+    free_below(f->activations);
     json_decref(f->json);
     lb_options_free(&lb_format_table, f);
     *f = (struct lb_format_config){0};

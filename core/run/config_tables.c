@@ -145,8 +145,10 @@ const struct lb_table lb_train_table = {.name = "train", .help = "how models are
 
 /* ---- formats ---- */
 
-static const char *const pers[] = {"none", "tensor", NULL};
-static const char *const scale_rules[] = {"absmax", "fixed", NULL};
+static const char *const pers[] = {[LB_PER_NONE] = "none", [LB_PER_TENSOR] = "tensor", [LB_PER_CHANNEL] = "channel", [LB_PER_ROW] = "row",
+                                   [LB_PER_BLOCK] = "block", NULL};
+static const char *const scale_rules[] = {"absmax", "fixed", "asymmetric", "percentile", "mse", "floor", "ceil", "even", "rceil", NULL};
+static const char *const offsets[] = {"none", "mean", NULL};
 static const char *const roundings[] = {"nearest", "toward_zero", "half_away", "stochastic", NULL};
 static const char *const overflows[] = {"saturate", "inf", "nan", "wrap", NULL};
 
@@ -159,19 +161,36 @@ static const struct lb_table codec_table = {
     .name = "codec", .help = "how a number is stored", .options = codec_options, .text = &codec_options[0], .rest = &codec_rest};
 
 static const struct lb_option scale_options[] = {
-    {.key = "per", .type = LB_OPT_CHOICE, .offset = LB_NOWHERE, .choices = pers, .help = "what shares a scale"},
-    {.key = "rule", .type = LB_OPT_CHOICE, .offset = LB_NOWHERE, .choices = scale_rules, .value = "absmax",
-     .help = "absmax: the largest magnitude becomes the codec's largest; fixed: `value`. x is about q * scale"},
+    {.key = "per", .type = LB_OPT_CHOICE, IN(lb_format_config, per), .choices = pers,
+     .help = "what shares a scale; channel: an output of the layer, which is a row of the weights; block: neighbours in a row"},
+    {.key = "block", .type = LB_OPT_INT, IN(lb_format_config, block), .min = 1, .max = 1e9, .help = "elements of a block"},
+    {.key = "rule", .type = LB_OPT_CHOICE, IN(lb_format_config, rule), .choices = scale_rules, .value = "absmax",
+     .help = "how the scale follows from the numbers; x is about q * scale. absmax: the largest magnitude becomes the codec's largest; fixed: `value`; "
+             "asymmetric: least and largest become the codec's, with a zero point; percentile, mse: larger numbers are cut; floor, ceil, even, rceil: "
+             "powers of two (docs/formats.md)"},
     {.key = "value", .type = LB_OPT_REAL, IN(lb_format_config, value), .min = ANY_MIN, .max = ANY_MAX, .help = "fixed: the scale"},
+    {.key = "percentile", .type = LB_OPT_REAL, IN(lb_format_config, percentile), .min = 0, .max = 100, .flags = LB_ABOVE_MIN,
+     .help = "percentile: of the magnitudes"},
+    {.key = "format", .type = LB_OPT_OBJECT, .offset = LB_NOWHERE, .table = &lb_format_table,
+     .help = "how scales are stored; by default as F32. Its own scale: none, tensor, or blocks of scales"},
+    {.key = "offset", .type = LB_OPT_CHOICE, IN(lb_format_config, offset), .choices = offsets, .value = "none",
+     .help = "of a scale's format: what is stored is less the mean of all scales"},
+    {.key = "calibrated", .type = LB_OPT_BOOL, IN(lb_format_config, calibrated), .value = "false",
+     .help = "of activations: each layer's scale is found once, from `calibration` training samples, and not anew for each batch"},
     {.key = "multiply", .type = LB_OPT_REAL, IN(lb_format_config, multiply), .min = ANY_MIN, .max = ANY_MAX,
      .help = "the published study's way: (x + add) * multiply is stored, v / multiply - add is loaded"},
     {.key = "add", .type = LB_OPT_REAL, IN(lb_format_config, add), .min = -ANY_MAX, .max = ANY_MAX, .value = "0",
      .help = "multiply: added before"},
     {0}};
 static const struct lb_rule scale_rows[] = {{LB_RULE_ONE, {"per", "multiply"}, NULL, {0}},
-                                            {LB_RULE_ONLY, {"rule"}, "per", {"tensor"}},
+                                            {LB_RULE_ONLY, {"rule", "format"}, "per", {"tensor", "channel", "row", "block"}},
+                                            {LB_RULE_NEEDS, {"block"}, "per", {"block"}},
+                                            {LB_RULE_ONLY, {"block", "offset"}, "per", {"block"}},
+                                            {LB_RULE_ONLY, {"calibrated"}, "per", {"tensor"}},
                                             {LB_RULE_NEEDS, {"value"}, "rule", {"fixed"}},
                                             {LB_RULE_ONLY, {"value"}, "rule", {"fixed"}},
+                                            {LB_RULE_NEEDS, {"percentile"}, "rule", {"percentile"}},
+                                            {LB_RULE_ONLY, {"percentile"}, "rule", {"percentile"}},
                                             {LB_RULE_ONLY, {"add"}, "multiply", {0}},
                                             {0}};
 static const struct lb_table scale_table = {
@@ -186,6 +205,8 @@ static const struct lb_option format_options[] = {
      .help = "nearest breaks ties by the codec's rule"},
     {.key = "overflow", .type = LB_OPT_CHOICE, IN(lb_format_config, overflow), .choices = overflows,
      .help = "what a number too large becomes; by default the codec's choice"},
+    {.key = "activations", .type = LB_OPT_OBJECT, .offset = LB_NOWHERE, .table = &lb_format_table,
+     .help = "mode wa: the format of the layers' inputs; by default the experiment's, else this one"},
     {0}};
 static const struct lb_option format_text = {.key = "codec", .type = LB_OPT_TEXT, .max = 100, .help = "a name in formats.json, or a codec"};
 const struct lb_table lb_format_table = {.name = "format", .help = "a codec and a scale; a text is a name in formats.json, or else a codec",
@@ -203,7 +224,7 @@ const struct lb_table lb_formats_file_table = {.name = "formats.json", .help = "
 
 /* ---- the rest of an experiment ---- */
 
-static const char *const modes[] = {"w", NULL};
+static const char *const modes[] = {"w", "wa", "w8a8", "w4a8", NULL};
 static const struct lb_option seed_item = {.type = LB_OPT_INT, .min = 0, .max = LB_INT_MAX};
 static const struct lb_option mode_item = {.type = LB_OPT_TEXT, .choices = modes};
 static const char *const isas[] = {"best", "c", "avx2", "avx512", NULL};
@@ -230,6 +251,12 @@ static const struct lb_option infer_options[] = {
      .help = "samples of one inference"},
     {0}};
 static const struct lb_table infer_table = {.name = "infer", .help = "how trained models are run", .options = infer_options};
+
+static const struct lb_option calibration_options[] = {
+    {.key = "samples", .type = LB_OPT_INT, IN(lb_experiment, calibration_samples), .min = 1, .max = 1e6, .value = "256",
+     .help = "first samples of the training set that are looked at"},
+    {0}};
+static const struct lb_table calibration_table = {.name = "calibration", .help = "how calibrated scales are found", .options = calibration_options};
 
 static const struct lb_option report_options[] = {
     {.key = "explain", .type = LB_OPT_BOOL, IN(lb_experiment, explain), .value = "false", .help = "adds the table of causes"},
@@ -278,7 +305,12 @@ static const struct lb_option experiment_options[] = {
     {.key = "formats", .type = LB_OPT_LIST, LIST_IN(lb_experiment, formats, n_formats), .item = &format_item, .min = 1, .max = 10000,
      .flags = LB_REQUIRED | LB_UNIQUE, .help = "what the weights are stored in"},
     {.key = "modes", .type = LB_OPT_LIST, LIST_IN(lb_experiment, modes, n_modes), .item = &mode_item, .min = 1, .max = 10,
-     .value = "[\"w\"]", .flags = LB_UNIQUE, .help = "what is in the format: w, the weights"},
+     .value = "[\"w\"]", .flags = LB_UNIQUE, .help = "what is in the format. w: the weights; wa: the inputs of layers too; w8a8, w4a8: inputs in 8-bit integers, integer products "
+             "(for formats whose codec has 5 to 8, or up to 4 bits and whole numbers; others are left out)"},
+    {.key = "activations", .type = LB_OPT_OBJECT, .offset = LB_NOWHERE, .table = &lb_format_table,
+     .help = "mode wa: the format of the layers' inputs, for formats that say nothing; by default the format itself"},
+    {.key = "calibration", .type = LB_OPT_OBJECT, .offset = 0, .table = &calibration_table, .value = "{}",
+     .help = "how calibrated scales are found"},
     {.key = "backends", .type = LB_OPT_LIST, LIST_IN(lb_experiment, backends, n_backends), .item = &backend_item, .min = 1, .max = 100,
      .value = "[\"cpu_ref\"]", .flags = LB_UNIQUE, .help = "what computes, as `lowbit list backends` shows them"},
     {.key = "numerics", .type = LB_OPT_CHOICE, IN(lb_experiment, numerics), .choices = numerics, .value = "exact",

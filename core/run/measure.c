@@ -32,12 +32,18 @@ static int infer(const struct lb_measure *m, struct lb_dev *d, const float *x, f
 {
     struct lb_model *model = NULL;
     struct lb_net *net = NULL;
-    const int r = lb_model_create(m->model, m->channels, m->height, m->width, m->classes, &model, err) ||
-                          lb_model_load(model, m->file, NULL, err) || lb_net_create(model, d, m->batch, 0, &net, err) ||
-                          lb_net_infer(net, x, m->batch, y, NULL, err)
-                      ? -1
-                      : 0;
+    struct lb_format *activations = NULL;
+    struct lb_safetensors st = {0};
+    int r = lb_model_shape(m->model, m->channels, m->height, m->width, m->classes, &model, err) || lb_safetensors_open(m->file, &st, err) ||
+                    (m->activations && lb_format_create(m->activations, &activations, err))
+                ? -1
+                : 0;
+    const struct lb_net_format f = {.weights = &st, .activations = activations, .integer = m->integer};
+    r = r || lb_net_create_packed(model, d, m->batch, &f, &net, err) ? -1 : 0;
+    lb_safetensors_finish(&st); /* the net has copies */
+    r = r || lb_net_infer(net, x, m->batch, y, NULL, err) ? -1 : 0;
     lb_net_destroy(net);
+    lb_format_destroy(activations);
     lb_model_destroy(model);
     return r;
 }
@@ -111,12 +117,14 @@ int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t b
 {
     const struct lb_dataset *d = &p->data;
     struct lb_text backend = {0};
-    char input[128], model[32], cpumask[32], threads[32];
+    char input[128], model[32], format[32], cpumask[32], threads[32];
     snprintf(input, sizeof input, "%zu,%zu,%zu,%zu,%zu", d->channels, d->height, d->width, d->classes, batch);
     snprintf(model, sizeof model, "%zu", t->model);
+    snprintf(format, sizeof format, "%zu", t->format);
     snprintf(cpumask, sizeof cpumask, "%u", p->options.cpumask & 0x7fffffff);
     snprintf(threads, sizeof threads, "%u", p->options.threads);
-    const char *const fixed[] = {"lowbit", "measure", p->e->path, "--model", model, "--input", input, "--cpumask", cpumask, "--quiet"};
+    const char *const fixed[] = {"lowbit",  "measure", p->e->path,  "--model", model,    "--format", format, "--mode", p->e->modes[t->mode],
+                                 "--input", input,     "--cpumask", cpumask,   "--quiet"};
     enum { FIXED = sizeof fixed / sizeof *fixed, MORE = 12 }; /* MORE: what is added below, but for --set, and the NULL at the end */
     const char **argv = lb_alloc(FIXED + MORE + 2 * p->e->n_sets, sizeof *argv, err);
     size_t n = FIXED;

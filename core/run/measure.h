@@ -10,7 +10,9 @@ struct lb_measure {
     const struct lb_model_config *model;
     size_t channels, height, width, classes, batch;
     const struct lb_backend_config *backend;
-    const char *file; /* NULL: the same without a model */
+    const char *file;                           /* NULL: the same without a model */
+    const struct lb_format_config *activations; /* mode wa, else NULL */
+    int integer;                                /* modes w8a8, w4a8 */
     struct lb_backend_options options;
 };
 

@@ -4,7 +4,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/format/format.h"
+#include "core/format/packed.h"
 #include "core/nn/model.h"
 #include "core/version.h"
 
@@ -59,10 +59,23 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
     struct lb_format *f;
     if (lb_format_create(l->format->config, &f, err))
         return -1;
+    struct lb_format *a = NULL;
+    struct lb_quantizer_tables *tables = NULL;
+    struct lb_err no = {0};
+    unsigned bits, modes = 1u << LB_MODE_W;
+    const int encodes = !lb_format_create(l->format->activations, &a, &no) && !lb_quantizer_create(a, 1, &tables, &no);
+    modes |= encodes ? 1u << LB_MODE_WA : 0u;
+    if (lb_format_is_integer(f, &bits))
+        modes |= bits <= 4 ? 1u << LB_MODE_W4A8 : 1u << LB_MODE_W8A8;
     const int overflow = f->config->overflow >= 0 ? f->config->overflow : (int)f->codec->overflow;
     const int lost = json_object_set_new(reply, "sha256", json_string(f->sha256)) ||
                      json_object_set_new(reply, "plugin", json_string(f->entry->file_sha256)) ||
-                     json_object_set_new(reply, "wraps", json_boolean(overflow == LB_WRAP));
+                     json_object_set_new(reply, "wraps", json_boolean(overflow == LB_WRAP)) ||
+                     json_object_set_new(reply, "modes", json_integer(modes)) ||
+                     json_object_set_new(reply, "activations", json_string(encodes ? a->sha256 : "")) ||
+                     json_object_set_new(reply, "why_not", lb_json_text(no.text));
+    lb_quantizer_destroy(tables);
+    lb_format_destroy(a);
     lb_format_destroy(f);
     return lost ? lb_fail(err, "out of memory: reply") : 0;
 }
@@ -169,9 +182,42 @@ static int learn_format(const struct lb_plan *p, struct lb_format_fact *f, struc
     copy(f->why, sizeof f->why, o.why);
     copy(f->sha256, sizeof f->sha256, json_string_value(json_object_get(o.reply, "sha256")));
     copy(f->plugin_sha256, sizeof f->plugin_sha256, json_string_value(json_object_get(o.reply, "plugin")));
+    copy(f->activations_sha256, sizeof f->activations_sha256, json_string_value(json_object_get(o.reply, "activations")));
+    copy(f->why_not, sizeof f->why_not, json_string_value(json_object_get(o.reply, "why_not")));
+    f->modes = f->status == LB_OK ? (unsigned)json_integer_value(json_object_get(o.reply, "modes")) : ~0u;
     f->wraps = json_is_true(json_object_get(o.reply, "wraps"));
     json_decref(o.reply);
     return f->status == LB_FAILED ? lb_fail(err, "%s: %s", p->e->path, f->why) : 0;
+}
+
+const struct lb_format_config *lb_plan_activations(const struct lb_experiment *e, size_t i)
+{
+    const struct lb_format_config *c = &e->formats[i];
+    return c->activations ? c->activations : e->activations ? e->activations : c;
+}
+
+int lb_mode_find(const char *name)
+{
+    static const char *const names[LB_MODES] = {"w", "wa", "w8a8", "w4a8"};
+    for (int i = 0; i < LB_MODES; i++)
+        if (!strcmp(name, names[i]))
+            return i;
+    return -1;
+}
+
+/* Trials of modes that a format does not have are left out, with a word; activations that were asked for by name must be possible. */
+static int check_modes(const struct lb_plan *p, const struct lb_format_fact *f, struct lb_err *err)
+{
+    for (size_t i = 0; i < p->e->n_modes; i++) {
+        const int mode = lb_mode_find(p->e->modes[i]);
+        if (f->modes >> mode & 1)
+            continue;
+        if (mode == LB_MODE_WA && f->activations != f->config)
+            return lb_fail(err, "%s: %s", p->e->path, f->why_not);
+        lb_log(LB_LOG_INFO, "format %s has no mode %s%s%s", f->config->name, p->e->modes[i], mode == LB_MODE_WA ? ": " : "",
+               mode == LB_MODE_WA ? f->why_not : "");
+    }
+    return 0;
 }
 
 /* ---- Hashes ---- */
@@ -235,7 +281,14 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
                           p->trainings[t->training].hash, "data", p->data.sha256, "format", p->formats[t->format].config->json, "codec",
                           p->formats[t->format].sha256, "mode", p->e->modes[t->mode], "seed", (json_int_t)p->e->seeds[t->seed], "backend",
                           backend_identity(b), "reference", p->with_reference && !b->is_reference);
-    if (!b->exact && json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch))) {
+    const struct lb_format_fact *f = &p->formats[t->format];
+    const int wa = lb_mode_find(p->e->modes[t->mode]) == LB_MODE_WA; /* scales of activations may be those of a batch */
+    int lost = !o || ((wa || !b->exact) && json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch)));
+    if (!lost && wa)
+        lost = json_object_set(o, "activations", f->activations->json) ||
+               json_object_set_new(o, "activations_codec", json_string(f->activations_sha256)) ||
+               (f->activations->calibrated && json_object_set_new(o, "calibration", json_integer((json_int_t)p->e->calibration_samples)));
+    if (lost) {
         json_decref(o);
         o = NULL;
     }
@@ -304,7 +357,8 @@ static int learn(struct lb_plan *p, struct lb_err *err)
     }
     for (size_t i = 0; i < e->n_formats; i++) {
         p->formats[i].config = &e->formats[i];
-        if (learn_format(p, &p->formats[i], err))
+        p->formats[i].activations = lb_plan_activations(e, i);
+        if (learn_format(p, &p->formats[i], err) || check_modes(p, &p->formats[i], err))
             return -1;
     }
     return 0;
@@ -350,6 +404,8 @@ static int add_trials(struct lb_plan *p, struct lb_err *err)
         t.backend = rest % e->n_backends, rest /= e->n_backends;
         t.seed = rest % e->n_seeds, rest /= e->n_seeds;
         t.model = rest;
+        if (!(p->formats[t.format].modes >> lb_mode_find(e->modes[t.mode]) & 1))
+            continue;
         const long training = training_index(p, t.model, t.seed, t.backend, err);
         if (training < 0)
             return -1;

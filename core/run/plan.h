@@ -9,6 +9,10 @@
 #include "core/run/child.h"
 #include "core/run/config.h"
 
+/* What a trial puts into the format; bit i of lb_format_fact.modes. */
+enum lb_mode { LB_MODE_W, LB_MODE_WA, LB_MODE_W8A8, LB_MODE_W4A8, LB_MODES };
+int lb_mode_find(const char *name); /* "w", "wa", "w8a8", "w4a8"; else -1 */
+
 /* What is known of a backend or of a format before any trial: found in a child, so that a plugin that crashes is a fact too. */
 struct lb_backend_fact {
     const char *name;                       /* of its rows: the config's */
@@ -29,7 +33,11 @@ struct lb_format_fact {
     enum lb_status status;
     char why[1024];
     char sha256[65], plugin_sha256[65];
-    int wraps; /* its overflow is wrap */
+    int wraps;                                  /* its overflow is wrap */
+    unsigned modes;                             /* that it has; a trial of another is left out */
+    const struct lb_format_config *activations; /* mode wa: config or another's */
+    char activations_sha256[65];
+    char why_not[512]; /* it has no mode wa, where it was asked for */
 };
 
 struct lb_training {
@@ -67,6 +75,9 @@ void lb_plan_destroy(struct lb_plan *p);
  * instruction set that this machine lacks. */
 int lb_plan_backend_options(const struct lb_backend_config *c, const struct lb_backend_options *given, struct lb_backend_options *out,
                             char *why, size_t why_size);
+
+/* Mode wa: the format of activations beside format i. */
+const struct lb_format_config *lb_plan_activations(const struct lb_experiment *e, size_t i);
 
 /* The effective training config of a model. */
 const struct lb_train_config *lb_plan_train(const struct lb_plan *p, size_t model);

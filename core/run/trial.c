@@ -121,11 +121,12 @@ struct work {
     const struct lb_plan *p;
     const struct lb_trial *t;
     const char *folder;
-    struct lb_model *f32, *m; /* as trained; as formatted */
+    struct lb_model *f32, *m; /* as trained; the shapes alone, for formatted weights */
     struct lb_dev *d;
-    struct lb_format *format;
+    struct lb_format *format, *activations; /* activations: of mode wa */
     struct lb_format_stats stats;
-    struct lb_safetensors st; /* the formatted weights in memory */
+    struct lb_safetensors st, stored; /* the formatted weights: in memory, and in their file */
+    int unpacked;                     /* weights that the device could not keep packed */
     char *file;
     struct outputs base, after, reference;
     double latency_s;
@@ -145,15 +146,36 @@ static size_t batch_of(const struct lb_plan *p)
     return p->data.test.n < batch ? p->data.test.n : batch;
 }
 
-/* All test outputs of `m` on device `d`. */
-static int run_on(const struct work *w, const struct lb_model *m, struct lb_dev *d, struct outputs *o, struct lb_err *err)
+static uint64_t seed_of(const struct work *w)
+{
+    return (uint64_t)w->p->e->seeds[w->t->seed];
+}
+
+static int mode_of(const struct work *w)
+{
+    return lb_mode_find(w->p->e->modes[w->t->mode]);
+}
+
+/* The net of the stored weights, or with `f32` of the trained ones. */
+static int create_net(const struct work *w, int f32, struct lb_dev *d, struct lb_net **net, struct lb_err *err)
+{
+    const struct lb_net_format f = {.weights = &w->stored,
+                                    .activations = w->activations,
+                                    .integer = mode_of(w) == LB_MODE_W8A8 || mode_of(w) == LB_MODE_W4A8,
+                                    .seed = seed_of(w)};
+    return f32 ? lb_net_create(w->f32, d, batch_of(w->p), 0, net, err) : lb_net_create_packed(w->m, d, batch_of(w->p), &f, net, err);
+}
+
+/* All test outputs of one of the two nets on device `d`. */
+static int run_on(struct work *w, int f32, struct lb_dev *d, struct outputs *o, struct lb_err *err)
 {
     struct lb_net *net = NULL;
     o->y = lb_alloc(n_outputs(w), sizeof *o->y, err);
-    o->logits = m->logits ? lb_alloc(n_outputs(w), sizeof *o->logits, err) : NULL;
-    if (!o->y || (m->logits && !o->logits) || lb_net_create(m, d, batch_of(w->p), 0, &net, err))
+    o->logits = w->f32->logits ? lb_alloc(n_outputs(w), sizeof *o->logits, err) : NULL;
+    if (!o->y || (w->f32->logits && !o->logits) || create_net(w, f32, d, &net, err))
         return -1;
     const int r = lb_net_infer(net, w->p->data.test.x, w->p->data.test.n, o->y, o->logits, err);
+    w->unpacked = d == w->d && !f32 ? lb_net_unpacked(net) : w->unpacked;
     lb_net_destroy(net);
     return r;
 }
@@ -164,15 +186,24 @@ static void free_outputs(struct outputs *o)
     lb_free(o->logits);
 }
 
+static int calibrate(struct work *w, struct lb_err *err)
+{
+    const struct lb_samples *s = &w->p->data.train;
+    const size_t most = (size_t)w->p->e->calibration_samples;
+    return lb_calibrate(w->f32, w->d, w->activations, s->x, s->n < most ? s->n : most, batch_of(w->p), &w->st, err);
+}
+
 /* Encodes all parameters into w->st and stores them. */
 static int encode_and_store(struct work *w, struct lb_err *err)
 {
     for (size_t i = 0; i < w->f32->n_params; i++) {
         const struct lb_param_tensor *p = &w->f32->params[i];
-        if (lb_format_encode(w->format, p->name, p->value, p->ndim, p->shape, (uint64_t)w->p->e->seeds[w->t->seed],
-                             STREAM_ROUNDING + (uint32_t)i, &w->st, &w->stats, err))
+        if (lb_format_encode(w->format, p->name, p->value, p->ndim, p->shape, seed_of(w), STREAM_ROUNDING + (uint32_t)i, &w->st, &w->stats,
+                             err))
             return -1;
     }
+    if (w->activations && w->activations->config->calibrated && calibrate(w, err))
+        return -1;
     w->file = lb_formatted_path(w->folder, w->t->hash, err);
     if (!w->file || lb_safetensors_write(&w->st, w->file, err))
         return -1;
@@ -184,29 +215,28 @@ static int encode_and_store(struct work *w, struct lb_err *err)
     return 0;
 }
 
-static int decode_from(const struct lb_safetensors *st, struct lb_model *m, struct lb_err *err)
-{
-    for (size_t i = 0; i < m->n_params; i++)
-        if (lb_format_decode(st, m->params[i].name, m->params[i].value, m->params[i].elems, err))
-            return -1;
-    return 0;
-}
-
 /* The weights as they were encoded and as the file gives them back must be equal, bit for bit. */
 static int check_stored(const struct work *w, struct lb_err *err)
 {
-    struct lb_model *m = NULL;
-    int r = create_model(w->p, w->t->model, &m, err) || decode_from(&w->st, m, err) ? -1 : 0;
-    for (size_t i = 0; !r && i < m->n_params; i++)
-        if (memcmp(m->params[i].value, w->m->params[i].value, m->params[i].elems * sizeof(float)))
-            r = lb_fail(err, "%s: changed by storing and loading", m->params[i].name);
-    lb_model_destroy(m);
+    int r = 0;
+    for (size_t i = 0; !r && i < w->f32->n_params; i++) {
+        const struct lb_param_tensor *p = &w->f32->params[i];
+        float *encoded = lb_alloc(p->elems, sizeof *encoded, err), *stored = lb_alloc(p->elems, sizeof *stored, err);
+        r = !encoded || !stored || lb_format_decode(&w->st, p->name, encoded, p->elems, err) ||
+                    lb_format_decode(&w->stored, p->name, stored, p->elems, err)
+                ? -1
+                : 0;
+        if (!r && memcmp(encoded, stored, p->elems * sizeof *encoded))
+            r = lb_fail(err, "%s: changed by storing and loading", p->name);
+        lb_free(encoded);
+        lb_free(stored);
+    }
     return r;
 }
 
 static int run_formatted(struct work *w, struct lb_err *err)
 {
-    return lb_model_load(w->m, w->file, NULL, err) || check_stored(w, err) || run_on(w, w->m, w->d, &w->after, err) ? -1 : 0;
+    return lb_safetensors_open(w->file, &w->stored, err) || check_stored(w, err) || run_on(w, 0, w->d, &w->after, err) ? -1 : 0;
 }
 
 /* The same trial's outputs on cpu_ref. */
@@ -216,7 +246,7 @@ static int run_reference(struct work *w, struct lb_err *err)
     for (size_t i = 0; i < w->p->n_backends; i++)
         if (w->p->backends[i].is_reference && open_backend(w->p, i, &d, err))
             return -1;
-    const int r = d ? run_on(w, w->m, d, &w->reference, err) : lb_fail(err, "cpu_ref: not there");
+    const int r = d ? run_on(w, 0, d, &w->reference, err) : lb_fail(err, "cpu_ref: not there");
     lb_backend_close(d);
     return r;
 }
@@ -233,7 +263,7 @@ static int measure_latency(struct work *w, struct lb_err *err)
     const size_t n = batch_of(w->p);
     double seconds[LATENCY_RUNS] = {0};
     struct lb_net *net = NULL;
-    if (lb_net_create(w->m, w->d, n, 0, &net, err))
+    if (create_net(w, 0, w->d, &net, err))
         return -1;
     int r = 0;
     for (int i = 0; !r && i < LATENCY_RUNS; i++) {
@@ -288,7 +318,7 @@ static int fill_row(struct work *w, json_t *row, struct lb_err *err)
     put(w, row, "bits_per_weight", 8 * (double)w->stats.bytes / (double)w->stats.weights);
     put_count(w, row, "file_bytes", w->file_bytes);
     put_count(w, row, "weight_bytes", w->stats.bytes);
-    put_text(w, row, "packed", !strcmp(w->format->codec->base.name, "F32") && w->format->config->rule == LB_SCALE_NONE ? "yes" : "no");
+    put_text(w, row, "packed", w->unpacked ? "no" : "yes");
     if (w->reference.y) {
         struct lb_difference d;
         lb_difference(w->reference.y, w->after.y, n_outputs(w), &d);
@@ -331,14 +361,19 @@ static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err
 {
     const struct lb_plan *p = w->p;
     const int compare = p->with_reference && !p->backends[w->t->backend].is_reference;
+    const struct lb_format_fact *f = &p->formats[w->t->format];
+    const struct lb_dataset *data = &p->data;
     char *trained = lb_trained_path(w->folder, p->trainings[w->t->training].hash, err);
-    const int r = !trained || create_model(p, w->t->model, &w->f32, err) || create_model(p, w->t->model, &w->m, err) ||
-                          lb_model_load(w->f32, trained, NULL, err) || open_backend(p, w->t->backend, &w->d, err) ||
-                          lb_format_create(p->formats[w->t->format].config, &w->format, err) || run_on(w, w->f32, w->d, &w->base, err) ||
-                          encode_and_store(w, err) || run_formatted(w, err) || (compare && run_reference(w, err)) ||
-                          fill_row(w, row, err) || fill_measured(w, measured, err)
-                      ? -1
-                      : 0;
+    const int r =
+        !trained || create_model(p, w->t->model, &w->f32, err) ||
+                lb_model_shape(&p->e->models[w->t->model], data->channels, data->height, data->width, data->classes, &w->m, err) ||
+                lb_model_load(w->f32, trained, NULL, err) || open_backend(p, w->t->backend, &w->d, err) ||
+                lb_format_create(f->config, &w->format, err) ||
+                (mode_of(w) == LB_MODE_WA && lb_format_create(f->activations, &w->activations, err)) || run_on(w, 1, w->d, &w->base, err) ||
+                encode_and_store(w, err) || run_formatted(w, err) || (compare && run_reference(w, err)) || fill_row(w, row, err) ||
+                fill_measured(w, measured, err)
+            ? -1
+            : 0;
     lb_free(trained);
     return !r && w->lost ? lb_fail(err, "out of memory: row") : r;
 }
@@ -353,7 +388,9 @@ int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
     if (!r && (lost || lost_too))
         r = lb_fail(err, "out of memory: reply");
     lb_safetensors_finish(&w.st);
+    lb_safetensors_finish(&w.stored);
     lb_format_destroy(w.format);
+    lb_format_destroy(w.activations);
     free_outputs(&w.base);
     free_outputs(&w.after);
     free_outputs(&w.reference);

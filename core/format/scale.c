@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/format/scale.h"
+#include "core/base/mem.h"
+#include "kernels/canon.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int lb_groups_of(const struct lb_format *f, unsigned ndim, const size_t *shape, struct lb_groups *g, struct lb_err *err)
+{
+    const struct lb_format_config *c = f->config;
+    *g = (struct lb_groups){.rows = ndim < 2 ? 1 : shape[0], .cols = 1};
+    size_t elems;
+    for (unsigned i = ndim < 2 ? 0 : 1; i < ndim; i++)
+        if (lb_mul(g->cols, shape[i], &g->cols))
+            return lb_fail(err, "more elements than this machine can address");
+    if (lb_mul(g->rows, g->cols, &elems))
+        return lb_fail(err, "more elements than this machine can address");
+    g->block = c->per == LB_PER_BLOCK && (size_t)c->block < g->cols ? (size_t)c->block : g->cols;
+    g->per_row = c->per == LB_PER_BLOCK                             ? (g->cols + (size_t)c->block - 1) / (size_t)c->block
+                 : c->per == LB_PER_CHANNEL || c->per == LB_PER_ROW ? 1
+                                                                    : 0;
+    g->n = g->per_row ? g->rows * g->per_row : 1;
+    return 0;
+}
+
+void lb_scales_finish(struct lb_scales *s)
+{
+    lb_free(s->s);
+    lb_free(s->zeros);
+    lb_free(s->codes);
+    lb_free(s->scale2);
+    *s = (struct lb_scales){0};
+}
+
+/* ---- What shares a scale ---- */
+
+/* The elements of one group: x, so many. Groups of a whole matrix, of rows and of blocks are all in one piece. */
+struct group {
+    const float *x;
+    size_t n;
+};
+
+static struct group group_of(const struct lb_groups *g, const float *x, size_t i)
+{
+    if (!g->per_row)
+        return (struct group){x, g->rows * g->cols};
+    const size_t row = i / g->per_row, from = i % g->per_row * g->block;
+    return (struct group){x + row * g->cols + from, g->cols - from < g->block ? g->cols - from : g->block};
+}
+
+static float amax_of(struct group e)
+{
+    float amax = 0;
+    for (size_t i = 0; i < e.n; i++) {
+        const float b = e.x[i] < 0 ? -e.x[i] : e.x[i];
+        amax = b > amax ? b : amax;
+    }
+    return amax;
+}
+
+static int all_finite(struct group e)
+{
+    for (size_t i = 0; i < e.n; i++)
+        if (!isfinite(e.x[i]))
+            return 0;
+    return 1;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The magnitude below which `percentile` percent of them lie; `work` holds e.n. */
+static float quantile(struct group e, double percentile, float *work)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < e.n; i++)
+        if (e.x[i] == e.x[i])
+            work[n++] = fabsf(e.x[i]);
+    if (!n)
+        return 0;
+    qsort(work, n, sizeof *work, by_value);
+    const size_t k = (size_t)ceil(percentile / 100 * (double)n);
+    return work[(k > n ? n : k ? k : 1) - 1];
+}
+
+/* ---- Powers of two ---- */
+
+/* floor(log2(a)) of a > 0, finite, and whether a is no power of two. */
+static int exponent(float a, int *more)
+{
+    int lower = 0;
+    if (canon_bits(a) < 0x800000u) {
+        a *= 0x1p24f;
+        lower = 24;
+    }
+    *more = (canon_bits(a) & 0x7fffffu) != 0;
+    return (int)(canon_bits(a) >> 23) - 127 - lower;
+}
+
+static int rounded_exponent(float a, int fraction)
+{
+    int more, lower = 0;
+    if (canon_bits(a) < 0x800000u) {
+        a *= 0x1p24f;
+        lower = 24;
+    }
+    if (fraction >= 23)
+        return exponent(a, &more) - lower;
+    return (int)((canon_bits(a) + (1u << (22 - fraction))) >> 23) - 127 - lower;
+}
+
+float lb_scale_power(uint32_t rule, float amax, float top, int emax, int fraction)
+{
+    int more = 0, e;
+    const float a = rule == LB_SCALE_RCEIL ? canon_div(amax, top) : amax;
+    if (a == 0)
+        e = -127;
+    else if (rule == LB_SCALE_EVEN)
+        e = rounded_exponent(a, fraction) - emax;
+    else {
+        e = exponent(a, &more);
+        e += rule != LB_SCALE_FLOOR && more;
+        e -= rule == LB_SCALE_RCEIL ? 0 : emax;
+    }
+    e = e < -127 ? -127 : e > 127 ? 127 : e;
+    return e == -127 ? 0x1p-127f : canon_float((uint32_t)(e + 127) << 23);
+}
+
+int lb_scale_emax(const struct lb_format *f)
+{
+    int more;
+    return exponent((float)f->high, &more);
+}
+
+int lb_scale_fraction(const struct lb_format *f)
+{
+    size_t n, count = 0;
+    const double *values;
+    const uint32_t *codes;
+    lb_coder_members(f->coder, &n, &values, &codes);
+    const double above = ldexp(1, lb_scale_emax(f));
+    for (size_t i = 0; i < n; i++)
+        count += values[i] >= above / 2 && values[i] < above;
+    int fraction = 0;
+    while (count >> (fraction + 1))
+        fraction++;
+    return fraction;
+}
+
+/* ---- Numbers to codes and back ---- */
+
+int lb_scale_is_symmetric(const struct lb_format *f)
+{
+    const struct lb_format_config *c = f->config;
+    return f->codec->kind == LB_SIGNED && f->codec->bits && f->codec->bits <= 16 && c->per != LB_PER_NONE && c->rule != LB_SCALE_ASYMMETRIC;
+}
+
+float lb_scale_into(const struct lb_format *f, float x, float s, float z)
+{
+    const struct lb_format_config *c = f->config;
+    if (c->rule == LB_SCALE_NONE)
+        return x;
+    if (c->rule == LB_SCALE_MULTIPLY)
+        return (x + (float)c->add) * (float)c->multiply;
+    const float t = s == 0 ? 0.0f : canon_div(x, s);
+    if (c->rule == LB_SCALE_ASYMMETRIC)
+        return s == 0 ? z : z + t;
+    return lb_scale_is_symmetric(f) && t < -(float)f->high ? -(float)f->high : t;
+}
+
+float lb_scale_out(const struct lb_format *f, float q, float s, float z)
+{
+    const struct lb_format_config *c = f->config;
+    if (c->rule == LB_SCALE_NONE)
+        return canon_nan(q);
+    if (c->rule == LB_SCALE_MULTIPLY)
+        return canon_nan(canon_div(q, (float)c->multiply) - (float)c->add);
+    return canon_nan(c->rule == LB_SCALE_ASYMMETRIC ? (q - z) * s : q * s);
+}
+
+/* ---- One scale ---- */
+
+struct making {
+    const struct lb_format *f;
+    float top;
+    int emax, fraction;
+    float *work, *back;   /* as many as a group has */
+    unsigned char *codes; /* of as many */
+    struct lb_err *err;
+};
+
+/* What a scale is worth when it is stored by itself. */
+static float stored_alone(const struct lb_format *scale, float s)
+{
+    unsigned char code[8] = {0};
+    const struct lb_encode how = {.rounding = scale->config->rounding, .overflow = scale->config->overflow};
+    lb_encode_f32(scale->coder, &how, &s, 1, code);
+    lb_decode_f32(scale->coder, code, 1, &s);
+    return s;
+}
+
+static double squared_error(const struct making *m, struct group e, float s)
+{
+    double sum = 0;
+    const struct lb_encode how = {.rounding = m->f->config->rounding == LB_STOCHASTIC ? LB_NEAREST : m->f->config->rounding,
+                                  .overflow = m->f->config->overflow};
+    for (size_t i = 0; i < e.n; i++)
+        m->work[i] = lb_scale_into(m->f, e.x[i], s, 0);
+    lb_encode_f32(m->f->coder, &how, m->work, e.n, m->codes);
+    lb_decode_f32(m->f->coder, m->codes, e.n, m->back);
+    for (size_t i = 0; i < e.n; i++) {
+        const double d = (double)e.x[i] - (double)lb_scale_out(m->f, m->back[i], s, 0);
+        sum += d * d;
+    }
+    return sum;
+}
+
+static float least_error(const struct making *m, struct group e)
+{
+    const struct lb_format *scale = m->f->scale;
+    const int alone = scale->config->rule == LB_SCALE_NONE;
+    const float whole = canon_div(amax_of(e), m->top);
+    float best = whole;
+    double least = INFINITY;
+    for (int i = 64; i >= 16; i--) {
+        const float r = whole * ((float)i * 0x1p-6f);
+        const double error = squared_error(m, e, alone ? stored_alone(scale, r) : r);
+        if (error < least) {
+            least = error;
+            best = r;
+        }
+    }
+    return best;
+}
+
+static float range_of(const struct making *m, struct group e)
+{
+    float low = 0, high = 0;
+    for (size_t i = 0; i < e.n; i++) {
+        low = e.x[i] < low ? e.x[i] : low;
+        high = e.x[i] > high ? e.x[i] : high;
+    }
+    return canon_div(high - low, (float)(m->f->high - m->f->low));
+}
+
+static float zero_of(const struct making *m, struct group e, float s)
+{
+    const float first = (float)m->f->low, last = (float)m->f->high;
+    float low = 0;
+    for (size_t i = 0; i < e.n; i++)
+        low = e.x[i] < low ? e.x[i] : low;
+    if (s == 0)
+        return first;
+    const float z = rintf(first - canon_div(low, s));
+    return z < first ? first : z > last ? last : z == z ? z : first;
+}
+
+/* R of docs/arithmetic.md, 8.10. */
+static float raw(const struct making *m, struct group e)
+{
+    const struct lb_format_config *c = m->f->config;
+    switch (c->rule) {
+    case LB_SCALE_FIXED:
+        return (float)c->value;
+    case LB_SCALE_PERCENTILE:
+        return canon_div(quantile(e, c->percentile, m->work), m->top);
+    case LB_SCALE_MSE:
+        return least_error(m, e);
+    case LB_SCALE_ASYMMETRIC:
+        return range_of(m, e);
+    case LB_SCALE_ABSMAX:
+        return canon_div(amax_of(e), m->top);
+    default:
+        return all_finite(e) ? lb_scale_power((uint32_t)c->rule, amax_of(e), m->top, m->emax, m->fraction) : NAN;
+    }
+}
+
+/* ---- Scales of scales ---- */
+
+static float amax_of_all(const float *x, size_t n)
+{
+    return amax_of((struct group){x, n});
+}
+
+/* What goes into the scale's codec, in place of out->s, by one scale over all. */
+static int divide_by_one(const struct making *m, const float *x, struct lb_scales *out)
+{
+    const struct lb_format *scale = m->f->scale;
+    const float top = (float)scale->high;
+    const size_t n = out->g.n;
+    const int largest = m->f->config->rule == LB_SCALE_ABSMAX && scale->config->rule == LB_SCALE_ABSMAX;
+    out->scale2 = lb_alloc(1, sizeof *out->scale2, m->err);
+    if (!out->scale2)
+        return -1;
+    out->n2 = 1;
+    out->group2 = n;
+    float s2 = (float)scale->config->value;
+    if (scale->config->rule == LB_SCALE_ABSMAX)
+        s2 = largest ? canon_div(amax_of_all(x, out->g.rows * out->g.cols), m->top * top) : canon_div(amax_of_all(out->s, n), top);
+    out->scale2[0] = s2;
+    const float divisor = m->top * s2;
+    for (size_t i = 0; i < n; i++) {
+        const float over = largest ? amax_of(group_of(&out->g, x, i)) : out->s[i], under = largest ? divisor : s2;
+        out->s[i] = under == 0 ? 0.0f : canon_div(over, under);
+    }
+    return 0;
+}
+
+/* The same by one scale for every `block` scales, with or without the mean taken off. */
+static int divide_by_blocks(const struct making *m, struct lb_scales *out)
+{
+    const struct lb_format *scale = m->f->scale;
+    const size_t n = out->g.n;
+    double sum = 0;
+    out->group2 = (size_t)scale->config->block;
+    out->n2 = (n + out->group2 - 1) / out->group2;
+    out->scale2 = lb_alloc(out->n2, sizeof *out->scale2, m->err);
+    if (!out->scale2)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)out->s[i];
+    out->offset = scale->config->offset && n ? (float)(sum / (double)n) : 0.0f;
+    for (size_t i = 0; scale->config->offset && i < n; i++)
+        out->s[i] -= out->offset;
+    for (size_t b = 0; b < out->n2; b++) {
+        const size_t from = b * out->group2, many = n - from < out->group2 ? n - from : out->group2;
+        const float s2 = canon_div(amax_of_all(out->s + from, many), (float)scale->high);
+        out->scale2[b] = s2;
+        for (size_t i = from; i < from + many; i++)
+            out->s[i] = s2 == 0 ? 0.0f : canon_div(out->s[i], s2);
+    }
+    return 0;
+}
+
+/* Codes of out->s, which becomes what they are worth. */
+static int store(const struct making *m, const float *x, struct lb_scales *out)
+{
+    const struct lb_format *scale = m->f->scale;
+    const size_t n = out->g.n;
+    const struct lb_encode how = {.rounding = scale->config->rounding, .overflow = scale->config->overflow};
+    int r = 0;
+    if (scale->config->per == LB_PER_TENSOR)
+        r = divide_by_one(m, x, out);
+    else if (scale->config->per == LB_PER_BLOCK)
+        r = divide_by_blocks(m, out);
+    if (r || lb_coder_bytes(scale->coder, n, &out->code_bytes))
+        return r ? -1 : lb_fail(m->err, "%zu scales: too many", n);
+    out->codes = lb_alloc(out->code_bytes, 1, m->err);
+    if (!out->codes)
+        return -1;
+    lb_encode_f32(scale->coder, &how, out->s, n, out->codes);
+    lb_decode_f32(scale->coder, out->codes, n, out->s);
+    for (size_t i = 0; out->scale2 && i < n; i++) {
+        out->s[i] *= out->scale2[i / out->group2];
+        if (scale->config->offset)
+            out->s[i] += out->offset;
+    }
+    return 0;
+}
+
+int lb_scales_make(const struct lb_format *f, const struct lb_groups *g, const float *x, struct lb_scales *out, struct lb_err *err)
+{
+    *out = (struct lb_scales){.g = *g};
+    const size_t most = g->per_row ? g->block : g->rows * g->cols;
+    const int search = f->config->rule == LB_SCALE_MSE, table = f->codec->bits <= 16;
+    size_t bytes = 0;
+    struct making m = {.f = f, .top = (float)f->high, .emax = table ? lb_scale_emax(f) : 0, .err = err};
+    m.fraction = f->config->rule == LB_SCALE_EVEN ? lb_scale_fraction(f) : 0;
+    int r = search && lb_coder_bytes(f->coder, most, &bytes) ? lb_fail(err, "%zu elements: too many", most) : 0;
+    const size_t work = search || f->config->rule == LB_SCALE_PERCENTILE ? most : 0;
+    m.work = lb_alloc(work, sizeof *m.work, err);
+    m.back = lb_alloc(search ? most : 0, sizeof *m.back, err);
+    m.codes = lb_alloc(bytes, 1, err);
+    out->s = lb_alloc(g->n, sizeof *out->s, err);
+    if (f->config->rule == LB_SCALE_ASYMMETRIC)
+        out->zeros = lb_alloc(g->n, sizeof *out->zeros, err);
+    r = r || !m.work || !m.back || !m.codes || !out->s || (f->config->rule == LB_SCALE_ASYMMETRIC && !out->zeros) ? -1 : 0;
+    for (size_t i = 0; !r && i < g->n; i++)
+        out->s[i] = raw(&m, group_of(g, x, i));
+    r = r || store(&m, x, out) ? -1 : 0;
+    for (size_t i = 0; !r && out->zeros && i < g->n; i++)
+        out->zeros[i] = zero_of(&m, group_of(g, x, i), out->s[i]);
+    lb_free(m.work);
+    lb_free(m.back);
+    lb_free(m.codes);
+    if (r)
+        lb_scales_finish(out);
+    return r;
+}

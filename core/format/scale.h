@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* scale.h - the scales of a matrix: docs/arithmetic.md, 8.10. */
+#ifndef LB_SCALE_H
+#define LB_SCALE_H
+
+#include "core/format/format.h"
+
+/* A matrix, and what of it shares a scale. Scale number g = i * per_row + j / block. */
+struct lb_groups {
+    size_t rows, cols;
+    size_t block;   /* columns that share a scale; cols: all */
+    size_t per_row; /* scales a row; 0: one for the whole matrix */
+    size_t n;       /* scales in all */
+};
+
+/* How format `f` groups a tensor of this shape (fewer than two dimensions: one row). -1 where it is too large. */
+int lb_groups_of(const struct lb_format *f, unsigned ndim, const size_t *shape, struct lb_groups *g, struct lb_err *err);
+
+/* The scale of a power-of-two rule from the largest magnitude (finite); top: the codec's largest value, emax and fraction: below. */
+float lb_scale_power(uint32_t rule, float amax, float top, int emax, int fraction);
+int lb_scale_emax(const struct lb_format *f);     /* floor(log2(top)) */
+int lb_scale_fraction(const struct lb_format *f); /* bits of fraction in the binade below the last */
+
+/* Docs/arithmetic.md, 8.1: what goes into the codec, and what a decoded code is worth; s and z: its scale and zero point, or anything where there is none. */
+float lb_scale_into(const struct lb_format *f, float x, float s, float z);
+float lb_scale_out(const struct lb_format *f, float q, float s, float z);
+int lb_scale_is_symmetric(const struct lb_format *f); /* a number below -top is taken as -top */
+
+/* The scales of x (rows, cols), stored: `codes` (in the scale's codec) with what its own scale needs. Zero-initialise; finish frees. */
+struct lb_scales {
+    struct lb_groups g;
+    float *s;             /* (n) each scale as it is worth */
+    float *zeros;         /* (n) zero points, or NULL */
+    unsigned char *codes; /* (n) in the scale's codec */
+    size_t code_bytes;
+    float *scale2; /* (n2) or NULL */
+    size_t n2, group2;
+    float offset; /* where the scale's format has an offset */
+};
+int lb_scales_make(const struct lb_format *f, const struct lb_groups *g, const float *x, struct lb_scales *out, struct lb_err *err);
+void lb_scales_finish(struct lb_scales *s);
+
+#endif

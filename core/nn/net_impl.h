@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* net_impl.h - what net.c and net_packed.c share. Known to these files alone. */
+#ifndef LB_NET_IMPL_H
+#define LB_NET_IMPL_H
+
+#include "core/format/packed.h"
+#include "core/nn/model.h"
+
+/* What a device has recorded: inference (no args) or a step of so many samples. */
+struct recorded {
+    void *list;
+    size_t batch;
+    int is_step;
+    struct lb_step_args args;
+};
+enum { RECORDED = 4 }; /* a full and a last batch, with this epoch's learning rate and the one before */
+
+struct lb_net {
+    const struct lb_model *m;
+    struct lb_dev *d;
+    size_t batch;
+    struct lb_buf input, labels, loss, grad[2]; /* grad: the gradient at a layer's output and at its input, in turn */
+    struct lb_buf *y;                           /* of each layer */
+    struct lb_buf *w, *g, *v;                   /* parameters, gradients, momenta */
+    struct recorded recorded[RECORDED];
+    size_t oldest;
+
+    /* Weights in formats: net_packed.c. All NULL where parameters are binary32. */
+    void **packed;                    /* by parameter: from weights_create; NULL: in w */
+    struct lb_packed_tensor *formats; /* by parameter: what the codes of `packed` are worth */
+    void **quantizer;                 /* by layer: from quantizer_create; NULL: its input is used as it is */
+    int integer;                      /* products of 8-bit integers */
+    int unpacked;                     /* weights that the device could not keep packed */
+    int draws;                        /* stochastic rounding of activations: no two batches are alike, so nothing is recorded */
+    uint64_t seed;
+    size_t sample; /* index of the batch's first sample */
+};
+
+/* y[i] or the input: what layer i reads. */
+static inline struct lb_buf *lb_net_x(struct lb_net *n, size_t i)
+{
+    return i ? &n->y[i - 1] : &n->input;
+}
+
+/* Frees what net_packed.c made. */
+void lb_net_free_packed(struct lb_net *n);
+
+/* A net with its activation buffers, and of the parameters those that `f32` says (by parameter; NULL: all). */
+int lb_net_allocate(const struct lb_model *m, struct lb_dev *d, size_t batch, const unsigned char *f32, int train, struct lb_net **out,
+                    struct lb_err *err);
+
+#endif
