@@ -5,6 +5,8 @@
 #include "core/base/mem.h"
 
 #include <math.h>
+#include <regex.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- What a codec can carry ---- */
@@ -43,8 +45,8 @@ static int check_scaling(const struct lb_format *f, struct lb_err *err)
     return 0;
 }
 
-/* A scale's format: a codec of up to 16 bits or F32, scaled itself at most once. */
-static int check_scale_format(const struct lb_format *scale, struct lb_err *err)
+/* A scale's format: a codec of up to 16 bits or F32, scaled itself at most once. `top`: the largest value of the codec that it scales. */
+static int check_scale_format(const struct lb_format *scale, double top, struct lb_err *err)
 {
     const struct lb_format_config *c = scale->config;
     const struct lb_codec *k = scale->codec;
@@ -59,8 +61,18 @@ static int check_scale_format(const struct lb_format *scale, struct lb_err *err)
                        c->scale_text);
     if (c->rule != LB_SCALE_NONE && c->scale)
         return lb_fail(err, "scale.format: its own scale is stored as F32; found \"format\" there");
+    if (c->calibrated || c->activations || c->n_layers)
+        return lb_fail(err, "scale.format: \"%s\" is not for scales",
+                       c->calibrated    ? "calibrated"
+                       : c->activations ? "activations"
+                                        : "layers");
+    if (absmax && !isfinite((float)top * (float)scale->high))
+        return lb_fail(err, "scale.format: codec %s scaled by absmax: its largest value times that of the scaled codec is beyond F32",
+                       k->base.name);
     return 0;
 }
+
+static int create(const struct lb_format_config *config, int for_scales, struct lb_format **out, struct lb_err *err);
 
 static const struct lb_format_config as_binary32 = {
     .name = (char *)(uintptr_t) "F32", .codec = (char *)(uintptr_t) "F32", .overflow = -1, .scale_text = (char *)(uintptr_t) "none"};
@@ -70,27 +82,71 @@ static int create_scale(struct lb_format *f, struct lb_err *err)
     const struct lb_format_config *c = f->config;
     if (c->per == LB_PER_NONE)
         return 0;
-    if (lb_format_create(c->scale ? c->scale : &as_binary32, &f->scale, err) || check_scale_format(f->scale, err))
+    return create(c->scale ? c->scale : &as_binary32, 1, &f->scale, err) || check_scale_format(f->scale, f->high, err) ? -1 : 0;
+}
+
+int lb_format_match(const char *expression, const char *name, struct lb_err *err)
+{
+    struct lb_text whole = {0};
+    char why[200], number[24];
+    regex_t re;
+    const size_t n = strcspn(name, ".");
+    snprintf(number, sizeof number, "%.*s", (int)(n < 20 ? n : 20), name);
+    lb_text_add(&whole, "^(%s)$", expression);
+    if (lb_text_end(&whole, err))
         return -1;
+    const int bad = regcomp(&re, whole.s, REG_EXTENDED | REG_NOSUB);
+    lb_text_free(&whole);
+    if (bad) {
+        regerror(bad, &re, why, sizeof why);
+        return lb_fail(err, "layers: match \"%s\": %s", expression, why);
+    }
+    const int found = !regexec(&re, name, 0, NULL, 0) || !regexec(&re, number, 0, NULL, 0);
+    regfree(&re);
+    return found;
+}
+
+static int create_layers(struct lb_format *f, struct lb_err *err)
+{
+    const struct lb_format_config *c = f->config;
+    f->layers = lb_alloc(c->n_layers, sizeof *f->layers, err);
+    if (!f->layers)
+        return -1;
+    for (; f->n_layers < c->n_layers; f->n_layers++) {
+        const struct lb_layer_format *l = &c->layers[f->n_layers];
+        if (lb_format_match(l->match, "", err) < 0 || lb_format_create(l->format, &f->layers[f->n_layers], err))
+            return -1;
+    }
     return 0;
 }
 
-/* The codec's hash, or where scales are not binary32 that of both codecs. */
+const struct lb_format *lb_format_for(const struct lb_format *f, const char *name)
+{
+    for (size_t i = 0; i < f->n_layers; i++)
+        if (lb_format_match(f->config->layers[i].match, name, NULL) > 0)
+            return f->layers[i];
+    return f;
+}
+
+/* The codec's hash, or where there are more codecs, that of all. */
 static int identify(struct lb_format *f, struct lb_err *err)
 {
     memcpy(f->sha256, f->codec_sha256, sizeof f->sha256);
-    if (!f->config->scale)
+    if (!f->config->scale && !f->n_layers)
         return 0;
     struct lb_sha256 *h = lb_sha256_create(err);
     if (!h)
         return -1;
     lb_sha256_add(h, f->codec_sha256, 64);
-    lb_sha256_add(h, f->scale->codec_sha256, 64);
+    if (f->config->scale)
+        lb_sha256_add(h, f->scale->codec_sha256, 64);
+    for (size_t i = 0; i < f->n_layers; i++)
+        lb_sha256_add(h, f->layers[i]->sha256, 64);
     lb_sha256_end(h, f->sha256);
     return 0;
 }
 
-int lb_format_create(const struct lb_format_config *config, struct lb_format **out, struct lb_err *err)
+static int create(const struct lb_format_config *config, int for_scales, struct lb_format **out, struct lb_err *err)
 {
     *out = NULL;
     struct lb_format *f = lb_alloc(1, sizeof *f, err);
@@ -105,7 +161,9 @@ int lb_format_create(const struct lb_format_config *config, struct lb_format **o
                 : 0;
     if (!r && f->codec->bits)
         lb_coder_range(f->coder, &f->low, &f->high);
-    r = r || check_scaling(f, err) || create_scale(f, err) || identify(f, err) ? -1 : 0;
+    if (!r && config->offset && !for_scales)
+        r = lb_fail(err, "scale.offset is for a scale's own format");
+    r = r || check_scaling(f, err) || create_scale(f, err) || create_layers(f, err) || identify(f, err) ? -1 : 0;
     if (r) {
         lb_fail_in(err, "format %s", config->name);
         lb_format_destroy(f);
@@ -115,9 +173,16 @@ int lb_format_create(const struct lb_format_config *config, struct lb_format **o
     return 0;
 }
 
+int lb_format_create(const struct lb_format_config *config, struct lb_format **out, struct lb_err *err)
+{
+    return create(config, 0, out, err);
+}
+
 int lb_format_is_integer(const struct lb_format *f, unsigned *bits)
 {
     *bits = f->codec->bits;
+    if (f->n_layers)
+        return 0;
     if (!f->codec->bits || f->codec->bits > 8 || f->config->rule == LB_SCALE_MULTIPLY)
         return 0;
     const double *values = lb_coder_values(f->coder);
@@ -138,6 +203,9 @@ void lb_format_destroy(struct lb_format *f)
     if (!f)
         return;
     lb_format_destroy(f->scale);
+    for (size_t i = 0; i < f->n_layers; i++)
+        lb_format_destroy(f->layers[i]);
+    lb_free(f->layers);
     lb_coder_destroy(f->coder);
     lb_plugins_codec_free(f->codec);
     lb_free(f);
@@ -163,6 +231,46 @@ int lb_format_text(const struct lb_safetensors *st, const char *name, const char
         return -1;
     *text = json_string_value(json_object_get(st->metadata, key.s));
     lb_text_free(&key);
+    return 0;
+}
+
+/* Whether a format that is written as `text` has a tensor "w<part>" beside "w". */
+static int has_part(const char *text, size_t part)
+{
+    struct lb_err none = {0};
+    json_t *o = lb_json_parse(text, strlen(text), "", &none), *scale = json_object_get(o, "scale");
+    const json_t *own = json_object_get(json_object_get(scale, "format"), "scale");
+    const char *per = json_string_value(json_object_get(scale, "per")), *rule = json_string_value(json_object_get(scale, "rule"));
+    const char *again = json_string_value(json_object_get(own, "per")), *offset = json_string_value(json_object_get(own, "offset"));
+    const int has[] = {per && strcmp(per, "none"), again && strcmp(again, "none"), offset && strcmp(offset, "none"),
+                       rule && !strcmp(rule, "asymmetric")};
+    const int r = has[0] && has[part];
+    json_decref(o);
+    return r;
+}
+
+int lb_format_owner(const struct lb_safetensors *st, const char *name, char **of, struct lb_err *err)
+{
+    static const char *const parts[] = {".scale", ".scale2", ".scale_offset", ".zero_point"};
+    const size_t n = strlen(name);
+    *of = NULL;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const size_t m = strlen(parts[i]);
+        const char *text;
+        if (n <= m || strcmp(name + n - m, parts[i]) != 0)
+            continue;
+        char *w = lb_strdup(name, err);
+        if (!w)
+            return -1;
+        w[n - m] = 0;
+        const int r = lb_format_text(st, w, &text, err);
+        if (!r && text && lb_safetensors_find(st, w) && has_part(text, i)) {
+            *of = w;
+            return 0;
+        }
+        lb_free(w);
+        return r;
+    }
     return 0;
 }
 

@@ -189,13 +189,16 @@ static int encode_all(const struct job *j, const struct lb_encode *how, struct l
     return r;
 }
 
-static void count(const struct job *j, struct lb_format_stats *st)
+static void count(const struct job *j, const struct lb_tensor *codes, struct lb_format_stats *st)
 {
+    const unsigned bits = j->f->codec->bits;
     for (size_t i = 0; i < j->g.rows; i++)
         for (size_t k = 0; k < j->g.cols; k++) {
             const size_t g = scale_at(j, i, k);
             const float x = j->x[i * j->g.cols + k], q = j->q[i * j->row + k], v = lb_scale_out(j->f, q, s_of(j, g), z_of(j, g));
             const double d = (double)x - (double)v;
+            if (bits && bits <= 8)
+                st->codes[lb_code_get(codes->data, bits, i * j->row + k)]++;
             st->nan_codes += q != q;
             st->inf_codes += isinf(q) != 0;
             st->zeroed += x != 0 && v == 0;
@@ -228,7 +231,7 @@ int lb_format_encode(const struct lb_format *f, const char *name, const float *x
     }
     if (!r) {
         lb_decode_f32(f->coder, codes.data, n, j.q);
-        count(&j, stats);
+        count(&j, &codes, stats);
         stats->bytes += codes.bytes;
         r = lb_format_add(f, name, &codes, ndim, shape, out, err);
     }

@@ -166,6 +166,90 @@ static int complete_formats(struct reading *r)
     return 0;
 }
 
+/* Whether some model has a layer of that number with weights. */
+static int has_layer(const struct lb_experiment *e, size_t layer)
+{
+    for (size_t m = 0; m < e->n_models; m++)
+        if (layer < e->models[m].n_layers && (e->models[m].layers[layer].type == LB_DENSE || e->models[m].layers[layer].type == LB_CONV2D))
+            return 1;
+    return 0;
+}
+
+static size_t most_layers(const struct lb_experiment *e)
+{
+    size_t n = 0;
+    for (size_t m = 0; m < e->n_models; m++)
+        n = e->models[m].n_layers > n ? e->models[m].n_layers : n;
+    return n;
+}
+
+/* One format more, from JSON that is ours. */
+static int append_format(struct reading *r, json_t *format, json_t *layers)
+{
+    struct lb_experiment *e = r->e;
+    struct lb_format_config *more = lb_alloc(e->n_formats + 1, sizeof *more, r->err);
+    int result = -1;
+    if (!format || !layers || json_object_set(format, "layers", layers))
+        lb_fail(r->err, "out of memory: JSON");
+    else if (more && !lb_format_resolve(format, &r->known, &more[e->n_formats], r->err)) {
+        memcpy(more, e->formats, e->n_formats * sizeof *more);
+        lb_free(e->formats);
+        e->formats = more;
+        e->n_formats++;
+        more = NULL;
+        result = 0;
+    }
+    lb_free(more);
+    json_decref(format);
+    json_decref(layers);
+    return result;
+}
+
+/* Format i in one layer, and all others as they were trained. */
+static int append_alone(struct reading *r, size_t i, size_t layer)
+{
+    const struct lb_format_config *f = &r->e->formats[i];
+    char match[24];
+    snprintf(match, sizeof match, "%zu", layer);
+    json_t *layers = json_pack("[{ss,sO}]", "match", match, "format", f->json);
+    json_t *format = json_pack("{so,ss}", "name", json_sprintf("%.80s@%zu", f->name, layer), "codec", "F32");
+    if (append_format(r, format, layers))
+        return -1;
+    r->e->formats[r->e->n_formats - 1].only = (int64_t)layer;
+    return 0;
+}
+
+/* What is to be chosen from: the first n formats. */
+static int append_search(struct reading *r, size_t n)
+{
+    char number[40];
+    json_t *layers = json_array();
+    for (size_t i = 0; layers && i < n; i++) {
+        const struct lb_format_config *f = &r->e->formats[i];
+        json_t *named = f->n_layers ? NULL : json_copy(f->json);
+        json_object_set_new(named, "name", json_string(f->name));
+        if (named)
+            json_array_append_new(layers, json_pack("{ss,so}", "match", "", "format", named));
+    }
+    lb_number_text(r->e->search_bits, number, sizeof number);
+    if (append_format(r, json_pack("{so,ss}", "name", json_sprintf("SEARCH_%s", number), "codec", "F32"), layers))
+        return -1;
+    struct lb_format_config *f = &r->e->formats[r->e->n_formats - 1];
+    f->search_bits = r->e->search_bits;
+    return json_object_set_new(f->json, "search", json_real(f->search_bits)) ? lb_fail(r->err, "out of memory: JSON") : 0;
+}
+
+/* The formats that "sensitivity" and "search" stand for. */
+static int derive_formats(struct reading *r)
+{
+    const size_t n = r->e->n_formats, layers = most_layers(r->e);
+    for (size_t i = 0; r->e->sensitivity && i < n; i++)
+        for (size_t layer = 0; layer < layers; layer++)
+            if (!r->e->formats[i].n_layers && has_layer(r->e, layer) && append_alone(r, i, layer))
+                return -1;
+    return r->e->search_bits > 0 ? append_search(r, n) : 0;
+}
+
 /* "cpu-avx2-1t": the backend, and what is said of it. */
 static char *backend_name(const struct lb_backend_config *b, struct lb_err *err)
 {
@@ -224,7 +308,8 @@ static int complete(struct reading *r, const char *path)
         if (!m->json || !m->train_json)
             return lb_fail(r->err, "out of memory: JSON");
     }
-    return complete_backends(r) || complete_formats(r) ? -1 : 0;
+    e->search_bits = e->search_bits > 0 ? e->search_bits : 0; /* NAN where none is asked for */
+    return complete_backends(r) || complete_formats(r) || derive_formats(r) ? -1 : 0;
 }
 
 int lb_config_load(const char *path, const char *const *sets, size_t n_sets, struct lb_experiment **out, struct lb_err *err)

@@ -90,6 +90,12 @@ struct lb_model_config {
 
 enum lb_scale_per { LB_PER_NONE, LB_PER_TENSOR, LB_PER_CHANNEL, LB_PER_ROW, LB_PER_BLOCK };
 
+/* "layers": parameters whose whole name, or whose layer's number, the expression matches, are in this format. */
+struct lb_layer_format {
+    char *match; /* POSIX extended; NULL: a candidate of a search */
+    struct lb_format_config *format;
+};
+
 /* One of "formats": a string (a format of formats.json, or a codec without scale), or an object. */
 struct lb_format_config {
     char *name;              /* default: the codec's name, with the scale's text where there is one */
@@ -106,10 +112,14 @@ struct lb_format_config {
     int calibrated;                       /* of activations: the scale is found once, from training samples */
     struct lb_format_config *scale;       /* "scale": {"format": ...}: how scales are stored; NULL: F32 */
     struct lb_format_config *activations; /* mode wa: NULL: as the weights, or as the experiment says */
-    uint32_t rounding;                    /* "rounding": nearest, toward_zero, half_away, stochastic */
-    int overflow;                         /* "overflow": saturate, inf, nan, wrap; absent: -1, the codec's default */
-    json_t *json;                         /* canonical; decides the hash */
-    char *scale_text; /* for the `scale` column: "none", "absmax/tensor", "floor/block 32 in F8_E8M0", "x100", "(w+1)x100" */
+    struct lb_layer_format *layers;       /* the first that matches counts; the format itself is for all others */
+    size_t n_layers;
+    int64_t only;       /* of "sensitivity": only this layer is in a format, models that do not have it are left out; -1: no such thing */
+    double search_bits; /* of "search": each layer gets one of `layers`, so that weights have at most so many bits; 0: no search */
+    uint32_t rounding;  /* "rounding": nearest, toward_zero, half_away, stochastic */
+    int overflow;       /* "overflow": saturate, inf, nan, wrap; absent: -1, the codec's default */
+    json_t *json;       /* canonical; decides the hash */
+    char *scale_text;   /* for the `scale` column: "none", "absmax/tensor", "floor/block 32 in F8_E8M0", "x100", "(w+1)x100" */
 };
 
 /* A published figure, set beside ours. Figures that are not published are NAN. */
@@ -155,6 +165,8 @@ struct lb_experiment {
     size_t n_modes;
     struct lb_format_config *activations; /* mode wa, of formats that say nothing; NULL: the format itself */
     int64_t calibration_samples;
+    int sensitivity;                    /* each layer alone in each format, too */
+    double search_bits;                 /* "search": a format for each layer, so that weights have at most so many bits; 0: none */
     struct lb_backend_config *backends; /* default ["cpu_ref"] */
     size_t n_backends;
     int numerics;        /* enum lb_numerics, of the backends that say nothing themselves */

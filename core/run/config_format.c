@@ -170,7 +170,9 @@ static char *scale_text(const struct lb_format_config *f, struct lb_err *err)
 {
     struct lb_text t = {0};
     char number[40], add[40];
-    if (f->rule == LB_SCALE_NONE)
+    if (f->n_layers)
+        lb_text_add(&t, "by layer");
+    else if (f->rule == LB_SCALE_NONE)
         lb_text_add(&t, "none");
     else if (f->rule == LB_SCALE_MULTIPLY && f->add == 0)
         lb_text_add(&t, "x%s", lb_number_text(f->multiply, number, sizeof number));
@@ -247,10 +249,21 @@ static int resolve_below(const json_t *owner, const char *key, const struct lb_f
     return json_object_set(canonical, key, (*out)->json) ? lb_fail(err, "out of memory: JSON") : 0;
 }
 
+/* The formats of "layers". */
+static int resolve_layers(const json_t *v, const struct lb_formats_file *known, struct lb_format_config *out, unsigned depth,
+                          struct lb_err *err)
+{
+    const json_t *list = json_object_get(v, "layers"), *canonical = json_object_get(out->json, "layers");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (resolve_below(json_array_get(list, i), "format", known, &out->layers[i].format, depth, json_array_get(canonical, i), err))
+            return -1;
+    return 0;
+}
+
 static int resolve(const json_t *value, const struct lb_formats_file *known, unsigned depth, struct lb_format_config *out,
                    struct lb_err *err)
 {
-    *out = (struct lb_format_config){0};
+    *out = (struct lb_format_config){.only = -1};
     const json_t *named = json_is_string(value) ? find_named(known, json_string_value(value)) : NULL;
     const json_t *v = named ? named : value, *scale = json_object_get(v, "scale");
     if (lb_options_fill(&lb_format_table, v, out, err) || fill_params(out, json_object_get(v, "codec"), err))
@@ -258,7 +271,7 @@ static int resolve(const json_t *value, const struct lb_formats_file *known, uns
     fill_rule(out, scale);
     out->json = lb_options_canonical(&lb_format_table, v, err);
     if (!out->json || resolve_below(scale, "format", known, &out->scale, depth, json_object_get(out->json, "scale"), err) ||
-        resolve_below(v, "activations", known, &out->activations, depth, out->json, err))
+        resolve_below(v, "activations", known, &out->activations, depth, out->json, err) || resolve_layers(v, known, out, depth, err))
         goto fail;
     out->scale_text = scale_text(out, err);
     if (out->scale_text && !out->name)
@@ -292,6 +305,8 @@ void lb_config_format_finish(struct lb_format_config *f)
     lb_free(f->scale_text);
     free_below(f->scale);
     free_below(f->activations);
+    for (size_t i = 0; f->layers && i < f->n_layers; i++)
+        free_below(f->layers[i].format);
     json_decref(f->json);
     lb_options_free(&lb_format_table, f);
     *f = (struct lb_format_config){0};

@@ -196,6 +196,14 @@ static const struct lb_rule scale_rows[] = {{LB_RULE_ONE, {"per", "multiply"}, N
 static const struct lb_table scale_table = {
     .name = "scale", .help = "what numbers are divided by before they are stored", .options = scale_options, .rules = scale_rows};
 
+static const struct lb_option layer_format_options[] = {
+    {.key = "match", .type = LB_OPT_TEXT, IN(lb_layer_format, match), .max = 200, .flags = LB_REQUIRED,
+     .help = "a POSIX extended regular expression for the whole name of a parameter (2.weight), or for its layer's number (2)"},
+    {.key = "format", .type = LB_OPT_OBJECT, .offset = LB_NOWHERE, .table = &lb_format_table, .flags = LB_REQUIRED, .help = "its format"},
+    {0}};
+static const struct lb_table layer_format_table = {.name = "layer_format", .help = "the format of some layers", .options = layer_format_options};
+static const struct lb_option layer_format_item = {.type = LB_OPT_OBJECT, .table = &layer_format_table};
+
 static const struct lb_option format_options[] = {
     {.key = "name", .type = LB_OPT_TEXT, IN(lb_format_config, name), .max = 100, .flags = LB_UNHASHED,
      .help = "for tables; by default codec and scale"},
@@ -207,6 +215,8 @@ static const struct lb_option format_options[] = {
      .help = "what a number too large becomes; by default the codec's choice"},
     {.key = "activations", .type = LB_OPT_OBJECT, .offset = LB_NOWHERE, .table = &lb_format_table,
      .help = "mode wa: the format of the layers' inputs; by default the experiment's, else this one"},
+    {.key = "layers", .type = LB_OPT_LIST, LIST_IN(lb_format_config, layers, n_layers), .item = &layer_format_item, .min = 1, .max = 1000,
+     .help = "parameters in other formats: the first that matches counts"},
     {0}};
 static const struct lb_option format_text = {.key = "codec", .type = LB_OPT_TEXT, .max = 100, .help = "a name in formats.json, or a codec"};
 const struct lb_table lb_format_table = {.name = "format", .help = "a codec and a scale; a text is a name in formats.json, or else a codec",
@@ -257,6 +267,12 @@ static const struct lb_option calibration_options[] = {
      .help = "first samples of the training set that are looked at"},
     {0}};
 static const struct lb_table calibration_table = {.name = "calibration", .help = "how calibrated scales are found", .options = calibration_options};
+
+static const struct lb_option search_options[] = {
+    {.key = "bits", .type = LB_OPT_REAL, IN(lb_experiment, search_bits), .min = 0, .max = 64, .flags = LB_REQUIRED | LB_ABOVE_MIN,
+     .help = "most bits a weight, scales and all"},
+    {0}};
+static const struct lb_table search_table = {.name = "search", .help = "a format for each layer, out of this experiment's", .options = search_options};
 
 static const struct lb_option report_options[] = {
     {.key = "explain", .type = LB_OPT_BOOL, IN(lb_experiment, explain), .value = "false", .help = "adds the table of causes"},
@@ -311,6 +327,10 @@ static const struct lb_option experiment_options[] = {
      .help = "mode wa: the format of the layers' inputs, for formats that say nothing; by default the format itself"},
     {.key = "calibration", .type = LB_OPT_OBJECT, .offset = 0, .table = &calibration_table, .value = "{}",
      .help = "how calibrated scales are found"},
+    {.key = "sensitivity", .type = LB_OPT_BOOL, IN(lb_experiment, sensitivity), .value = "false",
+     .help = "each layer alone in each format, too"},
+    {.key = "search", .type = LB_OPT_OBJECT, .offset = 0, .table = &search_table,
+     .help = "one more format: by layer, from the others, within a budget of bits, least measured KL for the bytes saved"},
     {.key = "backends", .type = LB_OPT_LIST, LIST_IN(lb_experiment, backends, n_backends), .item = &backend_item, .min = 1, .max = 100,
      .value = "[\"cpu_ref\"]", .flags = LB_UNIQUE, .help = "what computes, as `lowbit list backends` shows them"},
     {.key = "numerics", .type = LB_OPT_CHOICE, IN(lb_experiment, numerics), .choices = numerics, .value = "exact",

@@ -2,6 +2,7 @@
 #include "core/run/markdown.h"
 #include "core/run/columns.h"
 #include "core/base/io.h"
+#include "core/run/by_layer.h"
 #include "core/run/parity.h"
 
 #include <math.h>
@@ -35,6 +36,8 @@ static int make_groups(struct page *p, struct lb_err *err)
     for (size_t i = 0; i < most; i++) {
         json_t *t = json_array_get(p->trials, i);
         size_t g = 0;
+        if (json_object_get(t, "only")) /* one layer alone: by_layer.c */
+            continue;
         while (g < p->n && !(same(t, p->groups[g].first, "model") && same(t, p->groups[g].first, "backend") &&
                              same(t, p->groups[g].first, "mode") && same(t, p->groups[g].first, "format")))
             g++;
@@ -166,11 +169,21 @@ static void put_cell(struct page *p, const struct group *g, const char *column)
         }
 }
 
+static int has_modes(const struct page *p)
+{
+    for (size_t i = 1; i < p->n; i++)
+        if (!same(p->groups[i].first, p->groups[0].first, "mode"))
+            return 1;
+    return 0;
+}
+
 static void put_row(struct page *p, const struct group *g)
 {
     lb_text_add(&p->out, "| ");
     put_name(p, lb_line_text(g->first, "format"));
     lb_text_add(&p->out, " | %s |", lb_line_text(g->first, "scale"));
+    if (has_modes(p))
+        lb_text_add(&p->out, " %s |", lb_line_text(g->first, "mode"));
     put_mean(p, g, "quality", 2);
     put_mean(p, g, "avg_dev", 4);
     put_mean(p, g, "top1", 2);
@@ -199,12 +212,12 @@ static void put_row(struct page *p, const struct group *g)
 
 static void put_table(struct page *p, size_t from, size_t to)
 {
-    const int with = has_published(p);
+    const int with = has_published(p), modes = has_modes(p);
     lb_text_add(
         &p->out,
-        "| format | scale | quality %% | avg dev %% | top-1 %% | Δ points | agreement %% | SQNR dB | bits/weight | file |%s status |\n",
-        with ? " published quality | published dev | published size |" : "");
-    lb_text_add(&p->out, "|---|---|---|---|---|---|---|---|---|---|%s---|\n", with ? "---|---|---|" : "");
+        "| format | scale |%s quality %% | avg dev %% | top-1 %% | Δ points | agreement %% | SQNR dB | bits/weight | file |%s status |\n",
+        modes ? " mode |" : "", with ? " published quality | published dev | published size |" : "");
+    lb_text_add(&p->out, "|---|%s---|---|---|---|---|---|---|---|---|%s---|\n", modes ? "---|" : "", with ? "---|---|---|" : "");
     for (size_t g = from; g < to; g++)
         put_row(p, &p->groups[g]);
     lb_text_add(&p->out, "\n");
@@ -354,6 +367,7 @@ static void put_page(struct page *p)
         if (json_is_true(json_object_get(p->experiment, "explain")))
             put_findings(p, from, to);
     }
+    lb_by_layer_add(p->trials, &p->out);
 }
 
 int lb_markdown_write(const char *folder, const json_t *experiment, const json_t *trials, struct lb_err *err)

@@ -384,6 +384,12 @@ static long training_index(struct lb_plan *p, size_t model, size_t seed, size_t 
     return (long)p->n_trainings++;
 }
 
+/* Whether a format that is for one layer alone has it in this model. */
+static int has_layer(const struct lb_model_config *m, int64_t only)
+{
+    return only < 0 || ((size_t)only < m->n_layers && (m->layers[only].type == LB_DENSE || m->layers[only].type == LB_CONV2D));
+}
+
 static int add_trials(struct lb_plan *p, struct lb_err *err)
 {
     const struct lb_experiment *e = p->e;
@@ -404,7 +410,8 @@ static int add_trials(struct lb_plan *p, struct lb_err *err)
         t.backend = rest % e->n_backends, rest /= e->n_backends;
         t.seed = rest % e->n_seeds, rest /= e->n_seeds;
         t.model = rest;
-        if (!(p->formats[t.format].modes >> lb_mode_find(e->modes[t.mode]) & 1))
+        if (!(p->formats[t.format].modes >> lb_mode_find(e->modes[t.mode]) & 1) ||
+            !has_layer(&e->models[t.model], e->formats[t.format].only))
             continue;
         const long training = training_index(p, t.model, t.seed, t.backend, err);
         if (training < 0)
@@ -413,28 +420,6 @@ static int add_trials(struct lb_plan *p, struct lb_err *err)
         if (hash_trial(p, &t, err))
             return -1;
         p->trials[p->n_trials++] = t;
-    }
-    return 0;
-}
-
-/* Every model is built once here, so that a bad one is an error of the config and not of a trial. */
-static int check_models(const struct lb_plan *p, struct lb_err *err)
-{
-    for (size_t i = 0; i < p->e->n_models; i++) {
-        const struct lb_model_config *c = &p->e->models[i];
-        const struct lb_dataset *d = &p->data;
-        struct lb_model *m;
-        if (c->has_input && ((size_t)c->input[0] != d->channels || (size_t)c->input[1] != d->height || (size_t)c->input[2] != d->width))
-            return lb_fail(err, "%s: model.input: [%lld, %lld, %lld], but the data is [%zu, %zu, %zu]", p->e->path, (long long)c->input[0],
-                           (long long)c->input[1], (long long)c->input[2], d->channels, d->height, d->width);
-        if (lb_model_create(c, d->channels, d->height, d->width, d->classes, &m, err))
-            return lb_fail_in(err, "%s: model \"%s\"", p->e->path, c->name);
-        const int r = c->weights ? lb_model_load(m, c->weights, c->names, err) : 0;
-        lb_model_destroy(m);
-        if (r)
-            return lb_fail_in(err, "%s: model \"%s\"", p->e->path, c->name);
-        if (c->weights && p->e->n_seeds > 1)
-            lb_log(LB_LOG_WARN, "model %s: its weights come from a file, so the seeds all give the same rows", c->name);
     }
     return 0;
 }
@@ -457,7 +442,7 @@ int lb_plan_create(const struct lb_experiment *e, const struct lb_backend_option
     if (!r)
         r = hash_build(p, err) || learn(p, err) ? -1 : 0;
     if (!r && !p->data_missing)
-        r = check_models(p, err) || add_trials(p, err) ? -1 : 0;
+        r = lb_plan_check(p, err) || add_trials(p, err) ? -1 : 0;
     if (r) {
         lb_plan_destroy(p);
         return -1;

@@ -71,6 +71,9 @@ struct lb_plan {
 int lb_plan_create(const struct lb_experiment *e, const struct lb_backend_options *options, struct lb_plan **out, struct lb_err *err);
 void lb_plan_destroy(struct lb_plan *p);
 
+/* Whether the models fit the data and its formats the models. */
+int lb_plan_check(const struct lb_plan *p, struct lb_err *err);
+
 /* The options that a backend is opened with: those of the command line, `given`, and what its config says. -1 with the reason where it asks for an
  * instruction set that this machine lacks. */
 int lb_plan_backend_options(const struct lb_backend_config *c, const struct lb_backend_options *given, struct lb_backend_options *out,

@@ -137,6 +137,8 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
                              "codec_sha256", p->formats[t->format].sha256, "codec_plugin_sha256", p->formats[t->format].plugin_sha256,
                              "backend_plugin_sha256", b->entry ? b->entry->file_sha256 : "", "wraps", p->formats[t->format].wraps);
     int lost = set_text(line, "status", lb_status_name(o->status));
+    if (f->only >= 0)
+        lost |= json_object_set_new(line, "only", json_integer((json_int_t)f->only));
     warn_unlearned(r, t, o->reply);
     if (o->status == LB_OK) {
         lost |= json_object_set(line, "row", json_object_get(o->reply, "row"));

@@ -8,6 +8,7 @@
 #include "core/nn/metrics.h"
 #include "core/nn/train.h"
 #include "core/run/measure.h"
+#include "core/run/search.h"
 #include "core/version.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_ROUNDING = 0x20000, LATENCY_RUNS = 15 };
+enum { LATENCY_RUNS = 15 };
 
 json_t *lb_json_number(double v)
 {
@@ -126,6 +127,7 @@ struct work {
     struct lb_format *format, *activations; /* activations: of mode wa */
     struct lb_format_stats stats;
     struct lb_safetensors st, stored; /* the formatted weights: in memory, and in their file */
+    json_t *layers, *search;          /* what encoding did to each parameter; why each layer has its format */
     int unpacked;                     /* weights that the device could not keep packed */
     char *file;
     struct outputs base, after, reference;
@@ -193,15 +195,70 @@ static int calibrate(struct work *w, struct lb_err *err)
     return lb_calibrate(w->f32, w->d, w->activations, s->x, s->n < most ? s->n : most, batch_of(w->p), &w->st, err);
 }
 
+/* The candidate of each parameter, where the format is searched for. */
+static int search(struct work *w, size_t *choice, struct lb_err *err)
+{
+    const struct lb_samples *x = &w->p->data.train;
+    const size_t most = (size_t)w->p->e->calibration_samples;
+    const struct lb_search s = {.f32 = w->f32,
+                                .shape = w->m,
+                                .d = w->d,
+                                .format = w->format,
+                                .bits = w->format->config->search_bits,
+                                .x = x->x,
+                                .n = x->n < most ? x->n : most,
+                                .batch = batch_of(w->p),
+                                .seed = seed_of(w)};
+    return lb_search_formats(&s, choice, &w->search, err);
+}
+
+/* What encoding did to one parameter: for plots, and the table by layer. */
+static int note_layer(struct work *w, size_t i, const struct lb_format *f, const struct lb_format_stats *s, struct lb_err *err)
+{
+    const struct lb_param_tensor *p = &w->f32->params[i];
+    json_t *codes = f->codec->bits && f->codec->bits <= 8 && !p->is_bias ? json_array() : NULL;
+    int lost = 0;
+    for (size_t c = 0; codes && c < (size_t)1 << f->codec->bits; c++)
+        lost |= json_array_append_new(codes, json_integer((json_int_t)s->codes[c])) != 0;
+    json_t *o = json_pack("{ss,ss,sI,sI,so,so*}", "name", p->name, "format", f->config->name, "weights", (json_int_t)s->weights, "bytes",
+                          (json_int_t)s->bytes, "sqnr_db", lb_json_number(lb_sqnr_db(s->signal, s->noise)), "codes", codes);
+    return lost || json_array_append_new(w->layers, o) ? lb_fail(err, "out of memory: JSON") : 0;
+}
+
+static void add_stats(struct lb_format_stats *all, const struct lb_format_stats *s)
+{
+    all->weights += s->weights;
+    all->nan_codes += s->nan_codes;
+    all->inf_codes += s->inf_codes;
+    all->zeroed += s->zeroed;
+    all->clipped += s->clipped;
+    all->signal += s->signal;
+    all->noise += s->noise;
+    all->bytes += s->bytes;
+    all->seconds += s->seconds;
+}
+
+static int encode_all(struct work *w, struct lb_err *err)
+{
+    const struct lb_format *f = w->format;
+    size_t *choice = lb_alloc(w->f32->n_params, sizeof *choice, err);
+    w->layers = json_array();
+    int r = !choice || (f->config->search_bits > 0 && search(w, choice, err)) ? -1 : 0;
+    for (size_t i = 0; !r && i < w->f32->n_params; i++) {
+        struct lb_format_stats s = {0};
+        const struct lb_format *own = f->config->search_bits > 0 ? f->layers[choice[i]] : lb_format_for(f, w->f32->params[i].name);
+        r = lb_encode_parameter(w->f32, i, own, seed_of(w), &w->st, &s, err) || note_layer(w, i, own, &s, err) ? -1 : 0;
+        add_stats(&w->stats, &s);
+    }
+    lb_free(choice);
+    return r;
+}
+
 /* Encodes all parameters into w->st and stores them. */
 static int encode_and_store(struct work *w, struct lb_err *err)
 {
-    for (size_t i = 0; i < w->f32->n_params; i++) {
-        const struct lb_param_tensor *p = &w->f32->params[i];
-        if (lb_format_encode(w->format, p->name, p->value, p->ndim, p->shape, seed_of(w), STREAM_ROUNDING + (uint32_t)i, &w->st, &w->stats,
-                             err))
-            return -1;
-    }
+    if (encode_all(w, err))
+        return -1;
     if (w->activations && w->activations->config->calibrated && calibrate(w, err))
         return -1;
     w->file = lb_formatted_path(w->folder, w->t->hash, err);
@@ -335,6 +392,9 @@ static int fill_row(struct work *w, json_t *row, struct lb_err *err)
     put_count(w, row, "zeroed", w->stats.zeroed);
     put_count(w, row, "clipped", w->stats.clipped);
     put(w, row, "top1_f32", m.top1_f32);
+    put_json(w, row, "layers", json_incref(w->layers));
+    if (w->search)
+        put_json(w, row, "search", json_incref(w->search));
     return 0;
 }
 
@@ -397,6 +457,8 @@ int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
     lb_backend_close(w.d);
     lb_model_destroy(w.f32);
     lb_model_destroy(w.m);
+    json_decref(w.layers);
+    json_decref(w.search);
     lb_free(w.file);
     return r;
 }

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* plan_check.c - what can be known to be wrong with an experiment once its data and models are there. */
+#include "core/base/log.h"
+#include "core/format/format.h"
+#include "core/nn/model.h"
+#include "core/run/plan.h"
+
+/* Every model is built once here, so that a bad one is an error of the config and not of a trial. */
+static int check_models(const struct lb_plan *p, struct lb_err *err)
+{
+    for (size_t i = 0; i < p->e->n_models; i++) {
+        const struct lb_model_config *c = &p->e->models[i];
+        const struct lb_dataset *d = &p->data;
+        struct lb_model *m;
+        if (c->has_input && ((size_t)c->input[0] != d->channels || (size_t)c->input[1] != d->height || (size_t)c->input[2] != d->width))
+            return lb_fail(err, "%s: model.input: [%lld, %lld, %lld], but the data is [%zu, %zu, %zu]", p->e->path, (long long)c->input[0],
+                           (long long)c->input[1], (long long)c->input[2], d->channels, d->height, d->width);
+        if (lb_model_create(c, d->channels, d->height, d->width, d->classes, &m, err))
+            return lb_fail_in(err, "%s: model \"%s\"", p->e->path, c->name);
+        const int r = c->weights ? lb_model_load(m, c->weights, c->names, err) : 0;
+        lb_model_destroy(m);
+        if (r)
+            return lb_fail_in(err, "%s: model \"%s\"", p->e->path, c->name);
+        if (c->weights && p->e->n_seeds > 1)
+            lb_log(LB_LOG_WARN, "model %s: its weights come from a file, so the seeds all give the same rows", c->name);
+    }
+    return 0;
+}
+
+/* An expression that matches no parameter of any model is a slip. */
+static int check_match(const struct lb_plan *p, const struct lb_format_config *f, const char *match, struct lb_err *err)
+{
+    const struct lb_dataset *d = &p->data;
+    int found = 0;
+    for (size_t i = 0; !found && i < p->e->n_models; i++) {
+        struct lb_model *m;
+        if (lb_model_shape(&p->e->models[i], d->channels, d->height, d->width, d->classes, &m, err))
+            return -1;
+        for (size_t k = 0; k < m->n_params && !found; k++)
+            found = lb_format_match(match, m->params[k].name, err);
+        lb_model_destroy(m);
+    }
+    return found > 0   ? 0
+           : found < 0 ? -1
+                       : lb_fail(err, "%s: format \"%s\": no parameter of a model matches \"%s\"", p->e->path, f->name, match);
+}
+
+static int check_layers(const struct lb_plan *p, struct lb_err *err)
+{
+    for (size_t i = 0; i < p->e->n_formats; i++) {
+        const struct lb_format_config *f = &p->e->formats[i];
+        for (size_t k = 0; f->only < 0 && !(f->search_bits > 0) && k < f->n_layers; k++)
+            if (check_match(p, f, f->layers[k].match, err))
+                return -1;
+    }
+    return 0;
+}
+
+int lb_plan_check(const struct lb_plan *p, struct lb_err *err)
+{
+    return check_models(p, err) || check_layers(p, err) ? -1 : 0;
+}
