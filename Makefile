@@ -21,13 +21,17 @@ WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 DEFINES := -D_GNU_SOURCE -DLB_PREFIX='"$(PREFIX)"'
 CFLAGS_ALL := -std=c11 -g $(OPT) $(EXACT) $(WARN) $(SANITIZE) -fvisibility=hidden -fPIC -I. -Icore $(DEFINES) -MMD -MP $(CFLAGS)
 LDFLAGS_ALL := $(SANITIZE) $(LDFLAGS)
-LIBS    := -ljansson -lcrypto -lz -lm -ldl -lpthread
+# protobuf-c is small and goes into the program where its archive is there.
+PROTOBUF := $(if $(wildcard $(shell $(CC) -print-file-name=libprotobuf-c.a)),-l:libprotobuf-c.a,-lprotobuf-c)
+LIBS    := -ljansson -lcrypto -lz $(PROTOBUF) -lm -ldl -lpthread
 
 # One file of kernels/cpu is one instruction set: its name's ending says which flags it is built with.
 ISA_avx2   := -mavx2 -mfma -mf16c
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd
 # gcc 12 gives 64-byte vectors places in ASan's fake stack that are not aligned so (GCC bug 110027).
 ISA_avx512 += $(if $(and $(findstring address,$(SANITIZE)),$(findstring gcc,$(CC))),--param=asan-use-after-return=0)
+ISA_vnni   := $(ISA_avx512) -mavx512vnni -mavx512vbmi
+ISA_vbmi   := $(ISA_avx512) -mavx512vbmi
 isa = $(if $(filter x86_64,$(shell uname -m)),$(ISA_$(lastword $(subst _, ,$(basename $(notdir $1))))))
 
 CORE    := $(wildcard core/*.c core/*/*.c)

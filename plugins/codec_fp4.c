@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* codec_fp4.c - F4: OCP E2M1. Bit 3 sign, bits 2-1 exponent (bias 1), bit 0 fraction; no infinity, no NaN; the largest value is 6. */
 #include "core/plugin.h"
+#include "kernels/cpu/codec_fp8.h"
 #include "kernels/cpu/codec_kernels.h"
 
 static double value(const struct lb_codec *c, uint32_t code)
@@ -13,7 +14,7 @@ static double value(const struct lb_codec *c, uint32_t code)
 static void encode(const struct lb_codec *c, const float *x, size_t n, void *codes)
 {
     (void)c;
-    (lb_codec_avx2() ? lb_fp4_encode_avx2 : lb_fp4_encode_c)(x, n, codes);
+    (lb_codec_vbmi() ? lb_fp4_encode_vbmi : lb_codec_avx2() ? lb_fp4_encode_avx2 : lb_fp4_encode_c)(x, n, codes);
 }
 
 static void decode(const struct lb_codec *c, const void *codes, size_t n, float *x)

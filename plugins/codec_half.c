@@ -2,35 +2,20 @@
 /* codec_half.c - F16 (IEEE 754 binary16) and BF16 (the upper half of binary32). */
 #include "core/plugin.h"
 #include "kernels/cpu/codec_kernels.h"
-
-#include <math.h>
-
-/* sign | exponent (e bits, bias 2^(e-1) - 1) | fraction (m bits), with subnormals, infinities and NaN. */
-static double ieee(uint32_t code, int e, int m)
-{
-    const int top = (1 << e) - 1, bias = top >> 1;
-    const int exponent = (int)(code >> m) & top;
-    const double fraction = (double)(code & ((1u << m) - 1)), one = (double)(1u << m);
-    double v;
-    if (exponent == top)
-        v = fraction > 0 ? (double)NAN : (double)INFINITY;
-    else if (exponent == 0)
-        v = ldexp(fraction, 1 - bias - m);
-    else
-        v = ldexp(one + fraction, exponent - bias - m);
-    return code >> (e + m) & 1 ? -v : v;
-}
+#include "kernels/cpu/codec_minifloat.h"
 
 static double f16_value(const struct lb_codec *c, uint32_t code)
 {
+    static const struct lb_minifloat f = {5, 10, 15, 1, LB_NAN_IEEE, 0};
     (void)c;
-    return ieee(code, 5, 10);
+    return lb_minifloat_value(&f, code);
 }
 
 static double bf16_value(const struct lb_codec *c, uint32_t code)
 {
+    static const struct lb_minifloat f = {8, 7, 127, 1, LB_NAN_IEEE, 0};
     (void)c;
-    return ieee(code, 8, 7);
+    return lb_minifloat_value(&f, code);
 }
 
 static void f16_encode(const struct lb_codec *c, const float *x, size_t n, void *codes)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* codec_int.c - I8 I16 I32 I64 (two's complement) and U8 U16 U32 U64. Up to 16 bits they are value functions; the wider ones round, then
+/* codec_int.c - I2 I4 I8 I16 I32 I64 (two's complement) and U2 U4 U8 U16 U32 U64. Up to 16 bits they are value functions; the wider ones round, then
  * saturate or wrap. NaN becomes 0. */
 #include "core/plugin.h"
 #include "kernels/cpu/codec_kernels.h"
@@ -126,6 +126,24 @@ static void i8_decode(const struct lb_codec *c, const void *codes, size_t n, flo
     (lb_codec_avx2() ? lb_i8_decode_avx2 : lb_i8_decode_c)(codes, n, x);
 }
 
+static const struct lb_codec i2 = {
+    .base = {LB_ABI, LB_CODEC, sizeof i2, "I2", "2-bit two's complement integer: -2 to 1"},
+    .aliases = "int2",
+    .bits = 2,
+    .unit_elems = 4,
+    .unit_bytes = 1,
+    .kind = LB_SIGNED,
+    .value = signed_value,
+};
+static const struct lb_codec i4 = {
+    .base = {LB_ABI, LB_CODEC, sizeof i4, "I4", "4-bit two's complement integer"},
+    .aliases = "int4",
+    .bits = 4,
+    .unit_elems = 2,
+    .unit_bytes = 1,
+    .kind = LB_SIGNED,
+    .value = signed_value,
+};
 static const struct lb_codec i8 = {
     .base = {LB_ABI, LB_CODEC, sizeof i8, "I8", "8-bit two's complement integer"},
     .tag = "I8",
@@ -174,6 +192,24 @@ static const struct lb_codec i64 = {
     .encode_int = wide_encode_int,
     .decode_int = wide_decode_int,
 };
+static const struct lb_codec u2 = {
+    .base = {LB_ABI, LB_CODEC, sizeof u2, "U2", "2-bit unsigned integer"},
+    .aliases = "uint2",
+    .bits = 2,
+    .unit_elems = 4,
+    .unit_bytes = 1,
+    .kind = LB_UNSIGNED,
+    .value = unsigned_value,
+};
+static const struct lb_codec u4 = {
+    .base = {LB_ABI, LB_CODEC, sizeof u4, "U4", "4-bit unsigned integer"},
+    .aliases = "uint4",
+    .bits = 4,
+    .unit_elems = 2,
+    .unit_bytes = 1,
+    .kind = LB_UNSIGNED,
+    .value = unsigned_value,
+};
 static const struct lb_codec u8 = {
     .base = {LB_ABI, LB_CODEC, sizeof u8, "U8", "8-bit unsigned integer"},
     .tag = "U8",
@@ -221,5 +257,5 @@ static const struct lb_codec u64 = {
     .decode_int = wide_decode_int,
 };
 
-LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&i8.base,  &i16.base, &i32.base, &i64.base, &u8.base,
-                                                        &u16.base, &u32.base, &u64.base, NULL};
+LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&i2.base, &i4.base, &i8.base,  &i16.base, &i32.base, &i64.base, &u2.base,
+                                                        &u4.base, &u8.base, &u16.base, &u32.base, &u64.base, NULL};

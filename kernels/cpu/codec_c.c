@@ -13,6 +13,17 @@ int lb_codec_avx2(void)
 #endif
 }
 
+int lb_codec_vbmi(void)
+{
+#ifdef __x86_64__
+    return lb_codec_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") &&
+           __builtin_cpu_supports("avx512vbmi");
+#else
+    return 0;
+#endif
+}
+
 static uint32_t bits_of(float x)
 {
     uint32_t b;

@@ -25,7 +25,8 @@ void lb_i8_decode_avx2(const void *codes, size_t n, float *x);
 void lb_fp4_encode_avx2(const float *x, size_t n, void *codes);
 void lb_fp4_decode_avx2(const void *codes, size_t n, float *x);
 
-/* Whether this CPU runs the _avx2 forms. */
+/* Whether this CPU runs the _avx2 and the _vbmi forms (AVX-512 with VBMI: codec_fp8.h). */
 int lb_codec_avx2(void);
+int lb_codec_vbmi(void);
 
 #endif

@@ -5,16 +5,16 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from exact_arithmetic import exp64, f32, log64, random, store
+from exact_arithmetic import exp64, f32, fma, log64, random, store
 
 # ---- 8. Formats ----
 
 class Codec:
     """A codec of up to 16 bits: its values by code (8.2), or with `steps` (8.5)."""
 
-    def __init__(self, values, bits_, nan=0, ties="even", overflow="saturate", steps=None, sign=0, unsigned=False):
+    def __init__(self, values, bits_, nan=0, ties="even", overflow="saturate", steps=None, sign=0, unsigned=False, signed=False):
         self.values, self.bits, self.nan, self.ties, self.overflow, self.steps, self.sign = values, bits_, nan, ties, overflow, steps, sign
-        self.unsigned = unsigned
+        self.unsigned, self.signed = unsigned, signed
         first = {}
         for code, v in enumerate(values):
             if math.isfinite(v):
@@ -45,15 +45,15 @@ class Codec:
             return True
         return t < below and (below < 0 or self.unsigned) and not self.goes_up(rule, t, below - (self.members[1] - below), self.codes[0] + 1, below, self.codes[0])
 
-    def wrap(self, t, rounding, word):  # 8.4
+    def wrap(self, t, rounding, u):  # 8.4
         if not math.isfinite(t):
             return 0
-        return whole(t, rounding, word) & ((1 << self.bits) - 1)
+        return whole(t, rounding, u) & ((1 << self.bits) - 1)
 
-    def encode(self, t, rounding="nearest", overflow=None, word=0):
+    def encode(self, t, rounding="nearest", overflow=None, u=None):
         overflow = overflow or self.overflow
         if overflow == "wrap":
-            return self.wrap(t, rounding, word)
+            return self.wrap(t, rounding, u)
         if t != t:
             return self.nan
         if self.steps:
@@ -68,7 +68,7 @@ class Codec:
             return self.codes[max(i, 0)]
         a, b = self.members[i], self.members[i + 1]
         if rounding == "stochastic":  # 8.6
-            return self.codes[i + 1 if word < (t - a) / (b - a) * 2.0**32 else i]
+            return self.codes[i + goes_up(t, f32(a), f32(b), u)]
         if rounding == "toward_zero":
             return self.codes[i if a >= 0 else i + 1]
         rule = "away" if rounding == "half_away" else self.ties
@@ -84,12 +84,21 @@ class Codec:
         return store(f32(self.values[code]))
 
 
-def whole(t, rounding, word):
+def goes_up(t, lo, hi, u):  # 8.6, of a binary32 t
+    return bool(fma(u, hi - lo, -(f32(t) - lo)) < 0)
+
+
+def word_of(seed, stream, e):
+    """u of element e."""
+    return f32(random(seed, stream, e // 4)[e % 4] >> 8) * f32(2.0**-24)
+
+
+def whole(t, rounding, u):
     down, part = math.floor(t), Fraction(t) - math.floor(t)
     if rounding == "toward_zero":
         return math.trunc(t)
     if rounding == "stochastic":
-        return down + (word < float(part) * 2.0**32)
+        return down + (part > 0 and goes_up(t, f32(down), f32(down + 1), u))
     if rounding == "half_away":
         return down + (part > Fraction(1, 2) or (part == Fraction(1, 2) and t > 0))
     return round(Fraction(t))
@@ -108,14 +117,14 @@ class WideInteger:
     """I32, I64, U32, U64: 8.7."""
 
     def __init__(self, bits_, signed):
-        self.bits = bits_
+        self.bits, self.signed = bits_, signed
         self.low, self.high = (-(1 << (bits_ - 1)), (1 << (bits_ - 1)) - 1) if signed else (0, (1 << bits_) - 1)
         self.members = [float(self.low), float(self.high)]
 
-    def encode(self, t, rounding="nearest", overflow=None, word=0):
+    def encode(self, t, rounding="nearest", overflow=None, u=None):
         if t != t or (math.isinf(t) and overflow == "wrap"):
             return 0
-        w = (self.high if t > 0 else self.low) if math.isinf(t) else whole(t, rounding, word)
+        w = (self.high if t > 0 else self.low) if math.isinf(t) else whole(t, rounding, u)
         if overflow != "wrap":
             w = min(max(w, self.low), self.high)
         return w & ((1 << self.bits) - 1)
@@ -136,7 +145,8 @@ def stream_of(name):
 
 
 def encode_tensor(codec, x, scale_, how, seed, p):
-    """p: a stream, or a tensor's name. 8.1: (codes, values, scale or None). scale_: ("none",), ("fixed", s), ("absmax",), ("multiply", m, a)."""
+    """p: a stream, or a tensor's name. 8.1 with at most one scale: (codes, values, scale or None, t, q). scale_: ("none",), ("fixed", s),
+    ("absmax",), ("multiply", m, a). Scales of other kinds: exact_scales.py."""
     x = x.ravel()
     s = None
     if scale_[0] == "fixed":
@@ -151,9 +161,10 @@ def encode_tensor(codec, x, scale_, how, seed, p):
         t = (x + a) * m
     else:
         t = x if s is None else np.zeros_like(x) if s == 0 else x / s
-    stochastic = how.get("rounding") == "stochastic"
-    codes = [codec.encode(float(v), word=random(seed, p if isinstance(p, int) else stream_of(p), i)[0] if stochastic else 0, **how)
-             for i, v in enumerate(t)]
+        if s is not None and codec.signed and codec.bits <= 16:
+            t = np.where(t < -f32(codec.members[-1]), -f32(codec.members[-1]), t)
+    stochastic, stream = how.get("rounding") == "stochastic", p if isinstance(p, int) else stream_of(p)
+    codes = [codec.encode(float(v), u=word_of(seed, stream, i) if stochastic else None, **how) for i, v in enumerate(t)]
     q = np.array([codec.decode(c) for c in codes], f32)
     v = q if scale_[0] == "none" else store((q / m) - a) if scale_[0] == "multiply" else store(q * s)
     return codes, v, s, t, q

@@ -21,5 +21,23 @@ for so in "$BUILD"/plugins/codec_*.so "$BUILD"/plugins/skeleton_*.so; do
 done
 verify --set low=-7 "$BUILD/plugins/skeleton_codec.so"
 verify --set encoder=b "$BUILD/plugins/codec_loom.so"
-[ $bad -eq 0 ] && [ $n -ge 6 ] || { echo "$bad of $n failed"; exit 1; }
+set_all() { # file parameters...: the file with all of them
+    local so=$1 args=() p
+    shift
+    for p in "$@"; do args+=(--set "$p"); done
+    verify "${args[@]}" "$BUILD/plugins/$so.so"
+}
+set_all codec_minifloat e=1 m=0 nan=none
+set_all codec_minifloat e=1 m=14 nan=fnuz bias=-3
+set_all codec_minifloat e=8 m=7 inf=1 nan=one bias=130
+set_all codec_minifloat e=5 m=5 inf=1 nan=fnuz subnormals=0
+set_all codec_minifloat e=3 m=0 nan=one
+set_all codec_posit n=2 es=0
+set_all codec_posit n=16 es=1
+set_all codec_posit n=16 es=4
+set_all codec_posit n=5 es=3
+set_all codec_small bits=2 frac=15
+set_all codec_small bits=16 frac=8
+set_all codec_small bits=7 frac=0
+[ $bad -eq 0 ] && [ $n -ge 24 ] || { echo "$bad of $n failed"; exit 1; }
 exit 0

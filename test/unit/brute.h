@@ -31,8 +31,18 @@ static const struct brute brutes[] = {
     {"U16", 16, 0, 0, 0, 0, LB_SATURATE, 0},
     {"U32", 32, 0, 0, 0, 0, LB_SATURATE, 0},
     {"U64", 64, 0, 0, 0, 0, LB_SATURATE, 0},
+    /* From BRUTES on: some of these have no tag in safetensors. */
+    {"I4", 4, 0, 0, 0, 1, LB_SATURATE, 0},
+    {"I2", 2, 0, 0, 0, 1, LB_SATURATE, 0},
+    {"U4", 4, 0, 0, 0, 0, LB_SATURATE, 0},
+    {"U2", 2, 0, 0, 0, 0, LB_SATURATE, 0},
+    {"F6_E2M3", 6, 2, 3, 0, 1, LB_SATURATE, 0},
+    {"F6_E3M2", 6, 3, 2, 0, 1, LB_SATURATE, 0},
+    {"F8_E5M2", 8, 5, 2, 1, 1, LB_SATURATE, 0x7e},
+    {"F8_E4M3_IEEE", 8, 4, 3, 1, 1, LB_SATURATE, 0x7c},
+    {"F8_E3M4", 8, 3, 4, 1, 1, LB_SATURATE, 0x78},
 };
-enum { BRUTES = sizeof brutes / sizeof *brutes };
+enum { BRUTES = 13, ALL_BRUTES = sizeof brutes / sizeof *brutes };
 
 static inline int brute_bias(const struct brute *b)
 {

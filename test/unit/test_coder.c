@@ -93,6 +93,13 @@ static void check_code(const struct brute *b, const struct lb_encode *how, const
                   how->overflow, x, x, (unsigned long long)want, (unsigned long long)got);
 }
 
+/* The word of element i (docs/arithmetic.md, 8.6). Its upper 24 bits count. */
+static uint32_t word(const struct lb_encode *how, size_t i)
+{
+    const uint64_t e = how->first + i;
+    return canon_random64(how->seed, how->stream, e / 4).w[e % 4] & ~UINT32_C(0xff);
+}
+
 static void one_way(const struct brute *b, const struct lb_coder *c, const struct lb_encode *how)
 {
     static float x32[MAX_INPUTS];
@@ -109,7 +116,7 @@ static void one_way(const struct brute *b, const struct lb_coder *c, const struc
     lb_encode_int(c, how, whole, 1, n_inputs, u64);
     const unsigned bits = (unsigned)b->bits;
     for (size_t i = 0; i < n_inputs; i++) {
-        const uint32_t random = canon_random64(how->seed, how->stream, how->first + i).w[0];
+        const uint32_t random = word(how, i);
         const uint64_t want32 = brute_encode(b, how->rounding, how->overflow, (long double)x32[i], random);
         const long double s = (long double)whole[i], u = (long double)(uint64_t)whole[i];
         check_code(b, how, "f64", (long double)inputs[i], lb_code_get(f64, bits, i),
@@ -124,7 +131,7 @@ static void one_way(const struct brute *b, const struct lb_coder *c, const struc
 Test(coder, every_way)
 {
     load_plugins();
-    for (size_t i = 0; i < BRUTES; i++) {
+    for (size_t i = 0; i < ALL_BRUTES; i++) {
         const struct brute *b = &brutes[i];
         struct opened o = open_coder(b->name, NULL, 0);
         make_inputs(b);
@@ -148,7 +155,7 @@ Test(coder, every_way)
 Test(coder, ranges_and_values)
 {
     load_plugins();
-    for (size_t i = 0; i < BRUTES; i++) {
+    for (size_t i = 0; i < ALL_BRUTES; i++) {
         const struct brute *b = &brutes[i];
         struct opened o = open_coder(b->name, NULL, 0);
         double low, high;
@@ -175,13 +182,13 @@ Test(coder, ranges_and_values)
 /* The words come by element: a part encoded by itself, from where it begins, gives the codes that it has in the whole. */
 Test(coder, stochastic_by_element)
 {
-    enum { N = 1500, PART = 514 };
+    enum { N = 1500, PART = 516 }; /* whole bytes of any codec */
     static float x[N];
     static unsigned char all[N * 8], part[N * 8], other[N * 8];
     load_plugins();
     for (size_t i = 0; i < N; i++)
         x[i] = 8 * canon_unit(canon_random64(3, 1, i).w[0]) - 4;
-    for (size_t i = 2; i < BRUTES; i++) {
+    for (size_t i = 2; i < ALL_BRUTES; i++) {
         struct opened o = open_coder(brutes[i].name, NULL, 0);
         struct lb_encode how = {.rounding = LB_STOCHASTIC, .overflow = -1, .seed = 5, .stream = 6, .first = 100};
         size_t bytes, skipped;
@@ -215,6 +222,13 @@ Test(coder, stochastic_is_unbiased)
     } rows[] = {{"F4", 0.1, 0, 0.5},
                 {"F4", -3.8, -4, -3},
                 {"F4", 5.5, 4, 6},
+                {"F8_E4M3", 0.0003, 0, 0x1p-9},
+                {"F8_E5M2FNUZ", -1.1, -1.25, -1},
+                {"F6_E3M2", 27.5, 24, 28},
+                {"F8_E8M0", 2.5, 2, 4},
+                {"NF4", 0.05, 0, 0.07958029955625534},
+                {"TERNARY", -0.4, -1, 0},
+                {"POSIT", 35, 32, 40},
                 {"I8", 2.25, 2, 3},
                 {"I8", -0.9, -1, 0},
                 {"F16", 1 + 0x1p-13, 1, 1 + 0x1p-10},
@@ -246,7 +260,7 @@ Test(coder, stochastic_is_unbiased)
     drop_all();
 }
 
-/* Up where word < 2^32 (x - low) / (high - low), and not where they are equal. */
+/* Up where word < 2^24 (x - low) / (high - low), and not where they are equal. */
 Test(coder, stochastic_decides_exactly)
 {
     enum { N = 100 };
@@ -263,7 +277,7 @@ Test(coder, stochastic_decides_exactly)
         unsigned char codes[8 * N];
         for (int above = 0; above < 2; above++) {
             for (size_t j = 0; j < N; j++)
-                x[j] = rows[i].low + (rows[i].high - rows[i].low) * 0x1p-32 * ((double)canon_random64(2, 3, j).w[0] + above);
+                x[j] = rows[i].low + (rows[i].high - rows[i].low) * 0x1p-32 * ((double)word(&how, j) + 256 * above);
             lb_encode_f64(o.coder, &how, x, N, codes);
             lb_decode_f64(o.coder, codes, N, y);
             for (size_t j = 0; j < N; j++)
@@ -271,6 +285,119 @@ Test(coder, stochastic_decides_exactly)
         }
         close_coder(&o);
     }
+    drop_all();
+}
+
+/* Where x - low does not fit the type of the input it is rounded, which can decide: 1 - 2^-24 j and a little is 1 - 2^-24 j in binary32. */
+Test(coder, stochastic_in_the_type_of_the_input)
+{
+    load_plugins();
+    struct opened o = open_coder("I8", NULL, 0);
+    struct lb_encode how = {.rounding = LB_STOCHASTIC, .overflow = -1, .seed = 2, .stream = 3};
+    size_t found = 0;
+    for (how.first = 0; how.first < 200000; how.first++) {
+        const double below_one = (double)((UINT32_C(1) << 24) - (word(&how, 0) >> 8)) * 0x1p-24;
+        if (below_one > 0x1p-12)
+            continue;
+        const float narrow = nextafterf(-(float)below_one, 0);
+        const double x = (double)narrow;
+        uint8_t from_f64, from_f32;
+        lb_encode_f64(o.coder, &how, &x, 1, &from_f64);
+        lb_encode_f32(o.coder, &how, &narrow, 1, &from_f32);
+        found++;
+        cr_expect(from_f64 == 0 && from_f32 == 0xff, "element %zu, %a: %u, %u", (size_t)how.first, x, from_f64, from_f32);
+    }
+    cr_expect(found > 10);
+    close_coder(&o);
+    drop_all();
+}
+
+/* ---- Intervals as data ---- */
+
+static float from_key(int32_t key)
+{
+    return canon_float(key < 0 ? (uint32_t)INT32_MIN - (uint32_t)key - 1u : (uint32_t)key);
+}
+
+static int32_t to_key(float x)
+{
+    const int32_t b = (int32_t)canon_bits(x);
+    return b < 0 ? INT32_MIN - b - 1 : b;
+}
+
+static uint32_t by_coder(const struct lb_coder *c, const struct lb_encode *how, float x)
+{
+    unsigned char code[2] = {0};
+    lb_encode_f32_derived(c, how, &x, 1, code);
+    return (uint32_t)lb_code_get(code, lb_coder_codec(c)->bits, 0);
+}
+
+/* Both sides of every boundary, and the inputs. */
+static void check_intervals(const struct lb_coder *c, const struct lb_encode *how, const char *name)
+{
+    struct lb_err err = {0};
+    size_t n;
+    int32_t *first;
+    uint32_t *code;
+    cr_assert(!lb_coder_intervals(c, how, &n, &first, &code, &err), "%s", err.text);
+    cr_expect(n && first[0] == INT32_MIN, "%s: %zu intervals", name, n);
+    for (size_t i = 0; i < n; i++) {
+        const float x = i ? from_key(first[i]) : -INFINITY, below = i ? from_key(first[i] - 1) : x;
+        cr_expect((!i || first[i] > first[i - 1]) && x == x && by_coder(c, how, x) == code[i] &&
+                      by_coder(c, how, below) == code[i ? i - 1 : 0],
+                  "%s, rounding %u, overflow %d: interval %zu of %zu from %a, code %u", name, how->rounding, how->overflow, i, n, (double)x,
+                  code[i]);
+    }
+    for (size_t j = 0; j < n_inputs; j++) {
+        const float x = (float)inputs[j];
+        size_t i = 0;
+        for (size_t high = n; high - i > 1;)
+            *(first[(i + high) / 2] <= to_key(x) ? &i : &high) = (i + high) / 2;
+        cr_expect(x != x || code[i] == by_coder(c, how, x), "%s: %a is in interval %zu", name, (double)x, i);
+    }
+    lb_free(first);
+    lb_free(code);
+}
+
+Test(coder, intervals)
+{
+    load_plugins();
+    for (size_t k = 0; k < ALL_BRUTES; k++) {
+        const struct brute *b = &brutes[k];
+        struct opened o = open_coder(b->name, NULL, 0);
+        size_t n;
+        int32_t *first;
+        uint32_t *code;
+        make_inputs(b);
+        for (uint32_t rounding = 0; rounding < LB_STOCHASTIC; rounding++)
+            for (int overflow = -1; overflow < LB_WRAP; overflow++) {
+                const struct lb_encode how = {.rounding = rounding, .overflow = overflow};
+                if (b->bits <= 16 && admitted(b, overflow))
+                    check_intervals(o.coder, &how, b->name);
+            }
+        const struct lb_encode wraps = {.overflow = b->bits > 16 ? -1 : LB_WRAP};
+        cr_expect(lb_coder_intervals(o.coder, &wraps, &n, &first, &code, NULL) && !n && !first && !code, "%s", b->name);
+        close_coder(&o);
+    }
+    struct opened loom = open_coder("LOOM_F4", NULL, 0);
+    check_intervals(loom.coder, &(struct lb_encode){.overflow = -1}, "LOOM_F4");
+    close_coder(&loom);
+    drop_all();
+}
+
+Test(coder, members)
+{
+    load_plugins();
+    struct opened o = open_coder("F4", NULL, 0);
+    static const double want[] = {-6, -4, -3, -2, -1.5, -1, -0.5, -0.0, 0, 0.5, 1, 1.5, 2, 3, 4, 6};
+    const double *values;
+    const uint32_t *codes;
+    size_t n;
+    lb_coder_members(o.coder, &n, &values, &codes);
+    cr_assert(n == COUNT(want));
+    for (size_t i = 0; i < n; i++)
+        cr_expect(values[i] == want[i] && signbit(values[i]) == signbit(want[i]) && lb_coder_values(o.coder)[codes[i]] == want[i]);
+    close_coder(&o);
     drop_all();
 }
 
