@@ -55,8 +55,10 @@ static int fill_codecs(struct lb_table *t, struct lb_err *err)
             continue;
         const struct lb_codec *c = (const struct lb_codec *)e->plugin;
         char bits[16] = "";
-        if (c)
+        if (c && c->bits)
             snprintf(bits, sizeof bits, "%u", c->bits);
+        else if (c) /* a block codec's, with what its elements share */
+            snprintf(bits, sizeof bits, "%.6g", 8.0 * c->unit_bytes / c->unit_elems);
         const char *const cells[] = {
             e->name, bits,         c ? kinds[c->kind] : NULL, c ? c->tag : NULL, c ? c->aliases : NULL, status_of(e),
             e->file, reason_of(e), c ? c->base.help : NULL};
@@ -79,7 +81,7 @@ static int fill_backends(struct lb_table *t, struct lb_err *err)
         char why[256] = "";
         const int here = b && lb_backend_probe(b, &options, why, sizeof why);
         const char *const cells[] = {e->name, !b ? NULL : b->exact ? "declared" : "no", !b ? NULL : here ? "yes" : "no", status_of(e),
-                                     e->file, b && !here ? why : reason_of(e),     b ? b->base.help : NULL};
+                                     e->file, b && !here ? why : reason_of(e),          b ? b->base.help : NULL};
         if (lb_table_add(t, cells, err))
             return -1;
     }

@@ -109,6 +109,9 @@ static int run(int argc, char **argv)
     struct lb_text json = {0};
     int r =
         format_of(a.codec, &json, &err) || lb_config_format(json.s, NULL, &config, &err) || lb_format_create(&config, &f, &err) ? -1 : 0;
+    if (!r && !f->codec->bits)
+        r = lb_fail(&err, "codec %s is a block codec, %u elements in %u bytes: only codecs of up to 16 bits are tables",
+                    f->codec->base.name, f->codec->unit_elems, f->codec->unit_bytes);
     if (!r && f->codec->bits > 16)
         r = lb_fail(&err, "codec %s has %u bits: only codecs of up to 16 bits are tables", f->codec->base.name, f->codec->bits);
     if (!r && a.csv)

@@ -189,7 +189,7 @@ int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct 
     if (!c)
         return -1;
     c->codec = codec;
-    c->table = codec->bits <= 16;
+    c->table = codec->bits && codec->bits <= 16;
     int r = 0;
     if (c->table) {
         r = read_values(c, err) || sort_values(c, err);
@@ -231,6 +231,18 @@ const double *lb_coder_values(const struct lb_coder *c)
     return c->values;
 }
 
+const float *lb_coder_values32(const struct lb_coder *c)
+{
+    return c->values32;
+}
+
+void lb_coder_members(const struct lb_coder *c, size_t *n, const double **values, const uint32_t **codes)
+{
+    *n = c->n_sorted;
+    *values = c->sorted;
+    *codes = c->sorted_code;
+}
+
 int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct lb_err *err)
 {
     const struct lb_codec *k = c->codec;
@@ -243,6 +255,8 @@ int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct
         return lb_fail(err, "codec %s: overflow \"inf\", but it has no infinity", k->base.name);
     if (how->overflow == LB_TO_NAN && (c->table ? !c->has_nan : whole))
         return lb_fail(err, "codec %s: overflow \"nan\", but it has no NaN", k->base.name);
+    if (!k->bits && (how->rounding != LB_NEAREST || (how->overflow >= 0 && (uint32_t)how->overflow != k->overflow)))
+        return lb_fail(err, "codec %s: a block codec rounds in its own way; rounding and overflow cannot be chosen", k->base.name);
     if (c->has_steps && (how->rounding != LB_NEAREST || how->overflow >= 0))
         return lb_fail(err, "codec %s: it has an encoder of its own; rounding and overflow cannot be chosen", k->base.name);
     return 0;
@@ -254,6 +268,9 @@ void lb_coder_range(const struct lb_coder *c, double *low, double *high)
     if (c->table) {
         *low = c->sorted[0];
         *high = c->sorted[c->n_sorted - 1];
+    } else if (!k->bits) {
+        *high = INFINITY;
+        *low = -INFINITY;
     } else if (k->kind == LB_SIGNED || k->kind == LB_UNSIGNED) {
         *high = ldexp(1, (int)k->bits - (k->kind == LB_SIGNED)) - 1;
         *low = k->kind == LB_SIGNED ? -*high - 1 : 0;
@@ -268,7 +285,7 @@ int lb_coder_beyond(const struct lb_coder *c, double x)
     if (c->has_steps || !c->table) {
         double low, high;
         lb_coder_range(c, &low, &high);
-        if (c->has_steps || c->codec->kind == LB_FLOAT)
+        if (c->has_steps || !c->codec->bits || c->codec->kind == LB_FLOAT)
             return x > high || x < low;
         return x >= high + 0.5 || x < low - 0.5; /* high is odd, so its tie is lost; for 64 bits high + 0.5 is the power of two above */
     }
@@ -279,7 +296,10 @@ int lb_coder_beyond(const struct lb_coder *c, double x)
 int lb_coder_bytes(const struct lb_coder *c, size_t n, size_t *bytes)
 {
     size_t bits;
-    if (lb_mul(n, c->codec->bits, &bits))
+    const struct lb_codec *k = c->codec;
+    if (!k->bits)
+        return n % k->unit_elems || lb_mul(n / k->unit_elems, k->unit_bytes, bytes) ? -1 : 0;
+    if (lb_mul(n, k->bits, &bits))
         return -1;
     *bytes = bits / 8 + (bits % 8 != 0);
     return 0;
@@ -324,6 +344,30 @@ static void hash_behaviour(struct lb_sha256 *h, const struct lb_codec *k)
     }
 }
 
+/* The same for a block codec: drawn units of many sizes, and what drawn bytes are worth. */
+static void hash_blocks(struct lb_sha256 *h, const struct lb_codec *k)
+{
+    enum { UNITS = 512 };
+    double x[LB_BLOCK_MAX];
+    unsigned char codes[LB_BLOCK_BYTES_MAX];
+    const struct lb_encoding how = {LB_NEAREST, k->overflow, NULL};
+    for (uint32_t u = 0; u < 2 * UNITS; u++) {
+        const int size = u % 8 ? (int)(u % 40) - 20 : (int)(u % 512) - 256;
+        for (uint32_t i = 0; i < k->unit_elems; i++) {
+            const canon_words r = canon_random64(u, 0x30000, i);
+            x[i] = ldexp((double)CANON_INT(r.w[0]) * (r.w[1] % 8 ? 0x1p-4 : 1), size - 31);
+        }
+        for (uint32_t i = 0; i < k->unit_bytes; i++)
+            codes[i] = (unsigned char)canon_random64(u, 0x30001, i).w[0];
+        if (u < UNITS)
+            k->encode(k, &how, x, k->unit_elems, codes);
+        k->decode(k, codes, k->unit_elems, x);
+        lb_sha256_add(h, codes, k->unit_bytes);
+        for (uint32_t i = 0; i < k->unit_elems; i++)
+            hash_f64(h, x[i]);
+    }
+}
+
 static void hash_table(struct lb_sha256 *h, const struct lb_coder *c)
 {
     for (uint32_t i = 0; i < c->n_codes; i++)
@@ -346,6 +390,8 @@ int lb_coder_sha256(const struct lb_coder *c, char hex[65], struct lb_err *err)
         hash_u64(h, facts[i]);
     if (c->table)
         hash_table(h, c);
+    else if (!k->bits)
+        hash_blocks(h, k);
     else
         hash_behaviour(h, k);
     lb_sha256_end(h, hex);

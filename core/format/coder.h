@@ -14,6 +14,9 @@
 
 struct lb_coder;
 
+/* The largest unit of a block codec. */
+enum { LB_BLOCK_MAX = 512, LB_BLOCK_BYTES_MAX = 8 * LB_BLOCK_MAX };
+
 /* How elements are encoded; zero is the codec's default way. */
 struct lb_encode {
     uint32_t rounding; /* enum lb_rounding */
@@ -28,19 +31,19 @@ int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct 
 void lb_coder_destroy(struct lb_coder *c);
 const struct lb_codec *lb_coder_codec(const struct lb_coder *c);
 
-/* Whether this way of encoding exists for the codec (overflow to Inf needs an Inf, wrap needs integers). */
+/* Whether this way of encoding exists for the codec (overflow to Inf needs an Inf, wrap needs integers; a block codec has its own way alone). */
 int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct lb_err *err);
 
-/* The smallest and the largest finite value. */
+/* The smallest and the largest finite value. A block codec's are unknown: -Inf and +Inf. */
 void lb_coder_range(const struct lb_coder *c, double *low, double *high);
 
 /* Whether x lies so far outside that range that rounding to nearest leaves it: beyond the last value by more than half a step. */
 int lb_coder_beyond(const struct lb_coder *c, double x);
 
-/* Bytes of n elements. */
+/* Bytes of n elements. -1 where they are too many, or of a block codec no whole units. */
 int lb_coder_bytes(const struct lb_coder *c, size_t n, size_t *bytes);
 
-/* n elements to and from packed codes (a little-endian bit stream that begins on a byte). `how` NULL: the default. Decoding to binary32 rounds the
+/* n elements to and from packed codes (a little-endian bit stream that begins on a byte; of a block codec n is a multiple of unit_elems). `how` NULL: the default. Decoding to binary32 rounds the
  * value once; a NaN is 0x7FC00000 (0x7FF8000000000000). encode needs lb_coder_bytes(n) bytes, whose padding bits become 0. */
 void lb_encode_f32(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, void *codes);
 void lb_encode_f64(const struct lb_coder *c, const struct lb_encode *how, const double *x, size_t n, void *codes);
@@ -58,8 +61,20 @@ void lb_decode_f32_derived(const struct lb_coder *c, const void *codes, size_t n
 uint64_t lb_code_get(const void *codes, unsigned bits, size_t i);
 void lb_code_set(void *codes, unsigned bits, size_t i, uint64_t code);
 
-/* Up to 16 bits: the value of each code, 2^bits of them; NULL for a wider codec. */
+/* Up to 16 bits: the value of each code, 2^bits of them; NULL for others. */
 const double *lb_coder_values(const struct lb_coder *c);
+
+/* The same rounded to binary32, a NaN being 0x7FC00000. */
+const float *lb_coder_values32(const struct lb_coder *c);
+
+/* Up to 16 bits: the members, which are the distinct finite values, ascending, -0 before +0, each with its smallest code. Views. */
+void lb_coder_members(const struct lb_coder *c, size_t *n, const double **values, const uint32_t **codes);
+
+/* Up to 16 bits: encoding as data (struct lb_quantizer): binary32 number x becomes code[i] for the last i with first[i] <= key(x), the first of them
+ * being INT32_MIN. Overflow and infinities are in it. Stochastic rounding is answered as nearest, what it does where it does not draw. The caller
+ * frees both (lb_free). An error where `how` wraps, which no list of intervals can say. */
+int lb_coder_intervals(const struct lb_coder *c, const struct lb_encode *how, size_t *n, int32_t **first, uint32_t **code,
+                       struct lb_err *err);
 
 /* SHA-256 that identifies the codec, the same on every machine: of its layout and rules, and of its values and intervals up to 16 bits, or above of
  * what it does to fixed inputs. */

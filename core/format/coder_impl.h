@@ -17,7 +17,7 @@ struct lb_intervals {
 
 struct lb_coder {
     const struct lb_codec *codec;
-    int table;        /* bits <= 16 */
+    int table;        /* bits 1 to 16 */
     uint32_t n_codes; /* 2^bits */
     double *values;   /* by code */
     float *values32;

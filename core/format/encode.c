@@ -5,7 +5,19 @@
 
 #include <math.h>
 
-enum { CHUNK = 512 }; /* elements converted at a time on the stack; a multiple of every unit_elems up to 16 bits (8 / gcd(bits, 8)) */
+/* Elements converted at a time on the stack; a multiple of every unit_elems up to 16 bits (8 / gcd(bits, 8)). Of a block codec, whole units. */
+enum { CHUNK = LB_BLOCK_MAX };
+
+static size_t chunk_of(const struct lb_coder *c)
+{
+    return CHUNK - CHUNK % c->codec->unit_elems;
+}
+
+/* Where element i begins: codes of up to 16 bits and units begin on a byte there, for i is a multiple of unit_elems. */
+static unsigned char *code_at(const struct lb_coder *c, void *codes, size_t i)
+{
+    return (unsigned char *)codes + i / c->codec->unit_elems * c->codec->unit_bytes;
+}
 
 uint64_t lb_code_get(const void *codes, unsigned bits, size_t i)
 {
@@ -47,8 +59,17 @@ static size_t find(const struct lb_intervals *w, int64_t key)
     return low;
 }
 
+/* Whether x between lo and hi becomes hi, in the arithmetic of the input's type (docs/arithmetic.md, 8.6). */
+static int goes_up(double x, double lo, double hi, uint32_t random, int narrow)
+{
+    const uint32_t u = random >> 8; /* times 2^-24 */
+    if (narrow)
+        return fmaf((float)u * 0x1p-24f, (float)hi - (float)lo, -((float)x - (float)lo)) < 0;
+    return fma((double)u * 0x1p-24, hi - lo, -(x - lo)) < 0;
+}
+
 /* x rounded to a whole number. */
-static double to_whole(uint32_t rounding, double x, uint32_t random)
+static double to_whole(uint32_t rounding, double x, uint32_t random, int narrow)
 {
     const double down = floor(x), part = x - down;
     switch (rounding) {
@@ -57,7 +78,7 @@ static double to_whole(uint32_t rounding, double x, uint32_t random)
     case LB_HALF_AWAY:
         return round(x);
     case LB_STOCHASTIC:
-        return (double)random < part * 4294967296.0 ? down + 1 : down;
+        return goes_up(x, down, down + 1, random, narrow) ? down + 1 : down;
     default:
         return part > 0.5 || (part == 0.5 && fmod(down, 2) != 0) ? down + 1 : down;
     }
@@ -82,50 +103,59 @@ static uint32_t too_large(const struct lb_coder *c, uint32_t overflow, int negat
     return c->sorted_code[negative ? 0 : c->n_sorted - 1];
 }
 
-/* Up or down with probability in proportion to the distance; beyond the ends as to nearest. The word decides: up where word < 2^32 (x-lo)/(hi-lo). */
-static uint32_t encode_stochastic(const struct lb_coder *c, double x, uint32_t random)
+/* Up or down with probability in proportion to the distance; beyond the ends as to nearest. Members are taken in the input's type. */
+static uint32_t encode_stochastic(const struct lb_coder *c, double x, uint32_t random, int narrow)
 {
     const struct lb_intervals *w = &c->ways[LB_NEAREST];
-    size_t i = find(w, lb_key(x));
-    if (i && x < c->sorted[i])
+    const size_t nearest = find(w, lb_key(x));
+    size_t i = nearest;
+    if (i && x < (narrow ? (double)(float)c->sorted[i] : c->sorted[i]))
         i--;
-    const double lo = c->sorted[i];
-    if (i + 1 == c->n_sorted || x <= lo || c->sorted[i + 1] == lo)
-        return w->code[find(w, lb_key(x))];
-    const double share = (x - lo) / (c->sorted[i + 1] - lo);
-    return c->sorted_code[(double)random < share * 4294967296.0 ? i + 1 : i];
-}
-
-/* One code, bits <= 16. */
-static uint32_t encode_one(const struct lb_coder *c, uint32_t rounding, uint32_t overflow, double x, uint32_t random)
-{
-    if (x != x)
-        return overflow == LB_WRAP ? 0 : c->codec->nan_code;
-    if (overflow == LB_WRAP)
-        return (uint32_t)wrap(to_whole(rounding, x, random), c->codec->bits);
-    const struct lb_intervals *w = &c->ways[rounding == LB_STOCHASTIC ? LB_NEAREST : rounding];
-    const int64_t key = lb_key(x);
-    if (key >= w->over || key < w->under)
-        return too_large(c, overflow, x < 0);
-    if (rounding == LB_STOCHASTIC && !c->has_steps)
-        return encode_stochastic(c, x, random);
-    return w->code[find(w, key)];
-}
-
-static void random_words(const struct lb_encode *how, size_t at, size_t n, uint32_t *out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = canon_random64(how->seed, how->stream, how->first + at + i).w[0];
+    if (i + 1 == c->n_sorted)
+        return w->code[nearest];
+    const double lo = narrow ? (double)(float)c->sorted[i] : c->sorted[i], hi = narrow ? (double)(float)c->sorted[i + 1] : c->sorted[i + 1];
+    if (!(lo < x && x < hi))
+        return w->code[nearest];
+    return c->sorted_code[goes_up(x, lo, hi, random, narrow) ? i + 1 : i];
 }
 
 struct resolved {
     uint32_t rounding, overflow;
-    int plain; /* the codec's default way, for which fast forms exist */
+    int plain;  /* the codec's default way, for which fast forms exist */
+    int narrow; /* the input is binary32 */
 };
+
+/* One code, bits <= 16. */
+static uint32_t encode_one(const struct lb_coder *c, struct resolved r, double x, uint32_t random)
+{
+    if (x != x)
+        return r.overflow == LB_WRAP ? 0 : c->codec->nan_code;
+    if (r.overflow == LB_WRAP)
+        return (uint32_t)wrap(to_whole(r.rounding, x, random, r.narrow), c->codec->bits);
+    const struct lb_intervals *w = &c->ways[r.rounding == LB_STOCHASTIC ? LB_NEAREST : r.rounding];
+    const int64_t key = lb_key(x);
+    if (key >= w->over || key < w->under)
+        return too_large(c, r.overflow, x < 0);
+    if (r.rounding == LB_STOCHASTIC && !c->has_steps)
+        return encode_stochastic(c, x, random, r.narrow);
+    return w->code[find(w, key)];
+}
+
+/* One word an element, four from each draw. Codecs wider than 16 bits compare all 32 bits with a share, so the low ones, which do not count, are 0. */
+static void random_words(const struct lb_encode *how, size_t at, size_t n, uint32_t *out)
+{
+    canon_words w;
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t e = how->first + at + i;
+        if (i == 0 || e % 4 == 0)
+            w = canon_random64(how->seed, how->stream, e / 4);
+        out[i] = w.w[e % 4] & ~UINT32_C(0xff);
+    }
+}
 
 static struct resolved resolve(const struct lb_coder *c, const struct lb_encode *how)
 {
-    struct resolved r = {LB_NEAREST, c->codec->overflow, 1};
+    struct resolved r = {LB_NEAREST, c->codec->overflow, 1, 0};
     if (how) {
         r.rounding = how->rounding;
         if (how->overflow >= 0)
@@ -134,6 +164,71 @@ static struct resolved resolve(const struct lb_coder *c, const struct lb_encode 
     }
     return r;
 }
+
+/* ---- As data ---------------------------------------------------------------------------------------------------------------------- */
+
+/* The binary32 key of the smallest binary32 number at or above the number with this binary64 key; INT32_MAX where there is none. */
+static int32_t key32_from(int64_t key)
+{
+    if (key > lb_key(INFINITY))
+        return INT32_MAX;
+    if (key <= lb_key(-INFINITY))
+        return INT32_MIN; /* below all numbers */
+    const int64_t bits = key < 0 ? INT64_MIN - key - 1 : key;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    float f = (float)x;
+    if (lb_key((double)f) < key)
+        f = nextafterf(f, INFINITY);
+    int32_t b;
+    memcpy(&b, &f, sizeof b);
+    return b < 0 ? INT32_MIN - b - 1 : b;
+}
+
+/* An interval from `key` on; those before it that hold no binary32 number go. */
+static void add_interval(size_t *n, int32_t *first, uint32_t *code, int64_t key, uint32_t becomes)
+{
+    const int32_t from = key32_from(key);
+    if (from == INT32_MAX)
+        return;
+    if (*n && first[*n - 1] == from)
+        --*n;
+    first[*n] = from;
+    code[(*n)++] = becomes;
+}
+
+int lb_coder_intervals(const struct lb_coder *c, const struct lb_encode *how, size_t *n, int32_t **first, uint32_t **code,
+                       struct lb_err *err)
+{
+    const struct resolved r = resolve(c, how);
+    *n = 0;
+    *first = NULL;
+    *code = NULL;
+    if (!c->table)
+        return lb_fail(err, "codec %s: has no table of intervals", c->codec->base.name);
+    if (r.overflow == LB_WRAP)
+        return lb_fail(err, "codec %s: overflow \"wrap\" is no table of intervals", c->codec->base.name);
+    const struct lb_intervals *w = &c->ways[r.rounding == LB_STOCHASTIC ? LB_NEAREST : r.rounding];
+    *first = lb_alloc(w->n + 2, sizeof **first, err);
+    *code = lb_alloc(w->n + 2, sizeof **code, err);
+    if (!*first || !*code) {
+        lb_free(*first);
+        lb_free(*code);
+        *first = NULL;
+        *code = NULL;
+        return -1;
+    }
+    if (!c->has_steps)
+        add_interval(n, *first, *code, INT64_MIN, too_large(c, r.overflow, 1));
+    for (size_t i = 0; i < w->n; i++)
+        if (w->first[i] < w->over && (i + 1 == w->n || w->first[i + 1] > w->under))
+            add_interval(n, *first, *code, w->first[i] > w->under ? w->first[i] : w->under, w->code[i]);
+    if (!c->has_steps)
+        add_interval(n, *first, *code, w->over, too_large(c, r.overflow, 0));
+    return 0;
+}
+
+/* ---- Arrays ----------------------------------------------------------------------------------------------------------------------- */
 
 /* `n` <= CHUNK binary64 values to codes [at, at + n). */
 static void encode_chunk(const struct lb_coder *c, const struct lb_encode *how, struct resolved r, const double *x, size_t at, size_t n,
@@ -145,11 +240,11 @@ static void encode_chunk(const struct lb_coder *c, const struct lb_encode *how, 
         random_words(how, at, n, random);
     if (!c->table) {
         const struct lb_encoding e = {r.rounding, r.overflow, draw ? random : NULL};
-        c->codec->encode(c->codec, &e, x, n, (unsigned char *)codes + at * c->codec->unit_bytes);
+        c->codec->encode(c->codec, &e, x, n, code_at(c, codes, at));
         return;
     }
     for (size_t i = 0; i < n; i++)
-        lb_code_set(codes, c->codec->bits, at + i, encode_one(c, r.rounding, r.overflow, x[i], draw ? random[i] : 0));
+        lb_code_set(codes, c->codec->bits, at + i, encode_one(c, r, x[i], draw ? random[i] : 0));
 }
 
 /* Padding bits behind the last code are zero. */
@@ -163,17 +258,20 @@ static void clear_tail(const struct lb_coder *c, size_t n, void *codes)
 void lb_encode_f64(const struct lb_coder *c, const struct lb_encode *how, const double *x, size_t n, void *codes)
 {
     const struct resolved r = resolve(c, how);
+    const size_t chunk = chunk_of(c);
     clear_tail(c, n, codes);
-    for (size_t at = 0; at < n; at += CHUNK)
-        encode_chunk(c, how, r, x + at, at, n - at < CHUNK ? n - at : CHUNK, codes);
+    for (size_t at = 0; at < n; at += chunk)
+        encode_chunk(c, how, r, x + at, at, n - at < chunk ? n - at : chunk, codes);
 }
 
 static void encode_f32_from(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t start, size_t n, void *codes)
 {
-    const struct resolved r = resolve(c, how);
+    struct resolved r = resolve(c, how);
+    const size_t chunk = chunk_of(c);
     double wide[CHUNK];
+    r.narrow = 1;
     for (size_t at = start; at < n;) {
-        const size_t count = n - at < CHUNK ? n - at : CHUNK;
+        const size_t count = n - at < chunk ? n - at : chunk;
         for (size_t i = 0; i < count; i++)
             wide[i] = (double)x[at + i];
         encode_chunk(c, how, r, wide, at, count, codes);
@@ -213,19 +311,27 @@ static double int_to_odd(int64_t x, int is_unsigned)
     return negative ? -(double)m : (double)m;
 }
 
+/* Codecs above 16 bits take integers as they are. */
+static void encode_int_wide(const struct lb_coder *c, const struct lb_encode *how, struct resolved r, const int64_t *x, int is_unsigned,
+                            size_t at, size_t n, void *codes)
+{
+    uint32_t random[CHUNK];
+    const int draw = r.rounding == LB_STOCHASTIC;
+    if (draw)
+        random_words(how, at, n, random);
+    const struct lb_encoding e = {r.rounding, r.overflow, draw ? random : NULL};
+    c->codec->encode_int(c->codec, &e, x, is_unsigned, n, code_at(c, codes, at));
+}
+
 void lb_encode_int(const struct lb_coder *c, const struct lb_encode *how, const int64_t *x, int is_unsigned, size_t n, void *codes)
 {
     const struct resolved r = resolve(c, how);
+    const size_t chunk = chunk_of(c);
     clear_tail(c, n, codes);
-    for (size_t at = 0; at < n; at += CHUNK) {
-        const size_t count = n - at < CHUNK ? n - at : CHUNK;
-        if (!c->table) {
-            uint32_t random[CHUNK];
-            const int draw = r.rounding == LB_STOCHASTIC;
-            if (draw)
-                random_words(how, at, count, random);
-            const struct lb_encoding e = {r.rounding, r.overflow, draw ? random : NULL};
-            c->codec->encode_int(c->codec, &e, x + at, is_unsigned, count, (unsigned char *)codes + at * c->codec->unit_bytes);
+    for (size_t at = 0; at < n; at += chunk) {
+        const size_t count = n - at < chunk ? n - at : chunk;
+        if (c->codec->bits > 16) {
+            encode_int_wide(c, how, r, x + at, is_unsigned, at, count, codes);
         } else if (r.overflow == LB_WRAP) {
             for (size_t i = 0; i < count; i++)
                 lb_code_set(codes, c->codec->bits, at + i, (uint64_t)x[at + i]);
@@ -272,10 +378,11 @@ static void decode_f32_from(const struct lb_coder *c, const void *codes, size_t 
         int_to_f32(c, codes, start, n, x);
         return;
     }
+    const size_t chunk = chunk_of(c);
     double wide[CHUNK];
     for (size_t at = start; at < n;) {
-        const size_t count = n - at < CHUNK ? n - at : CHUNK;
-        c->codec->decode(c->codec, (const unsigned char *)codes + at * c->codec->unit_bytes, count, wide);
+        const size_t count = n - at < chunk ? n - at : chunk;
+        c->codec->decode(c->codec, (const unsigned char *)codes + at / c->codec->unit_elems * c->codec->unit_bytes, count, wide);
         for (size_t i = 0; i < count; i++)
             x[at + i] = canon_nan((float)wide[i]);
         at += count;

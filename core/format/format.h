@@ -43,13 +43,13 @@ int lb_format_is_integer(const struct lb_format *f, unsigned *bits);
 enum { LB_COUNTED_CODES = 256 };
 struct lb_format_stats {
     size_t weights;
-    size_t nan_codes, inf_codes; /* codes that mean NaN or Inf */
-    size_t zeroed;               /* weights that were not 0 and became 0 */
-    size_t clipped;              /* scaled weights beyond the codec's range (lb_coder_beyond) */
-    double signal, noise;        /* sums of w^2 and (w - w')^2, in binary64 */
+    size_t nan_codes, inf_codes;    /* codes that mean NaN or Inf */
+    size_t zeroed;                  /* weights that were not 0 and became 0 */
+    size_t clipped;                 /* scaled weights beyond the codec's range (lb_coder_beyond) */
+    double signal, noise;           /* sums of w^2 and (w - w')^2, in binary64 */
     size_t codes[LB_COUNTED_CODES]; /* how often each code stands, of codecs of up to 8 bits */
     size_t bytes;                   /* codes and scales */
-    double seconds;              /* scaling and encoding, without the counting */
+    double seconds;                 /* scaling and encoding, without the counting */
 };
 
 /* Encodes x (elems of shape) into `out` under `name`. seed and stream: of stochastic rounding. */

@@ -123,10 +123,11 @@ int lb_codec_laws(const struct lb_codec *codec, FILE *report, struct lb_err *err
         return -1;
     }
     int r = special_points(&l.points, err);
-    if (!r)
-        r = codec->bits <= 16 ? lb_laws_table(&l) || lb_laws_table_random(&l) : lb_laws_wide(&l);
-    if (!r)
-        r = lb_laws_packing(&l) || lb_laws_fast(&l);
+    if (!r && !codec->bits)
+        r = lb_laws_block(&l);
+    else if (!r)
+        r = (codec->bits <= 16 ? lb_laws_table(&l) || lb_laws_table_random(&l) : lb_laws_wide(&l)) || lb_laws_packing(&l) ||
+            lb_laws_fast(&l);
     lb_free(l.points.x);
     lb_coder_destroy(l.coder);
     if (r)

@@ -2,7 +2,8 @@
 /* laws.h - what every codec must obey, checked: the work of `lowbit verify` for the author of a plugin.
  *
  * Up to 16 bits the codes that the host derives are compared with oracle.h, which searches the codec's values anew for each number, at every
- * decision boundary and its neighbours in binary32 and binary64. Wider codecs are held to the same laws at edges and at 10^6 seeded values. */
+ * decision boundary and its neighbours in binary32 and binary64. Wider codecs are held to the same laws at edges and at 10^6 seeded values;
+ * block codecs to laws of their own, in seeded units. */
 #ifndef LB_LAWS_H
 #define LB_LAWS_H
 

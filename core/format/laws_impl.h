@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* laws_impl.h - what laws.c, laws_table.c, laws_wide.c and laws_fast.c share. Known to these files alone. */
+/* laws_impl.h - what laws.c and the laws_*.c share. Known to these files alone. */
 #ifndef LB_LAWS_IMPL_H
 #define LB_LAWS_IMPL_H
 
@@ -50,6 +50,7 @@ int lb_as_binary32(double x, float *out); /* whether x is a binary32 number (NaN
 int lb_laws_table(struct lb_laws *l);
 int lb_laws_table_random(struct lb_laws *l);
 int lb_laws_wide(struct lb_laws *l);
+int lb_laws_block(struct lb_laws *l); /* all laws of a block codec */
 int lb_laws_packing(struct lb_laws *l);
 int lb_laws_fast(struct lb_laws *l);
 

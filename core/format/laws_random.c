@@ -9,9 +9,11 @@
 
 static const struct lb_encode stochastic = {.rounding = LB_STOCHASTIC, .overflow = LB_SATURATE, .seed = 7, .stream = 3, .first = 1000};
 
+/* The word of element i: only its upper 24 bits count. */
 static uint32_t word(size_t i)
 {
-    return canon_random64(stochastic.seed, stochastic.stream, stochastic.first + i).w[0];
+    const uint64_t e = stochastic.first + i;
+    return canon_random64(stochastic.seed, stochastic.stream, e / 4).w[e % 4] >> 8;
 }
 
 /* x between values i and i + 1 of the oracle, where its share of the way is exact: the word then decides without rounding. */
@@ -24,7 +26,7 @@ static void lattice_point(struct lb_laws *l, const struct lb_oracle *o, size_t i
         return;
     lb_encode_f64(l->coder, &stochastic, &x, 1, packed);
     const uint64_t code = lb_code_get(packed, l->codec->bits, 0);
-    const int up = (double)word(0) < share * 0x1p32;
+    const int up = (double)word(0) < share * 0x1p24;
     const double want = o->value[up ? i + 1 : i], got = l->codec->value(l->codec, (uint32_t)code);
     l->tried++;
     if (want != got)
@@ -35,9 +37,9 @@ static void lattice_point(struct lb_laws *l, const struct lb_oracle *o, size_t i
 static void law_lattice(struct lb_laws *l, const struct lb_oracle *o)
 {
     const size_t step = o->n / 2048 + 1;
-    const double at_word = (double)word(0) * 0x1p-32;
-    const double shares[] = {0.25, 0.5, 0.75, 0x1p-10, 1 - 0x1p-10, at_word, at_word + 0x1p-32};
-    lb_law_begin(l, "stochastic rounding: up where word < 2^32 share");
+    const double at_word = (double)word(0) * 0x1p-24;
+    const double shares[] = {0.25, 0.5, 0.75, 0x1p-10, 1 - 0x1p-10, at_word, at_word + 0x1p-24};
+    lb_law_begin(l, "stochastic rounding: up where word < 2^24 share");
     for (size_t i = 0; i + 1 < o->n; i += step)
         for (size_t s = 0; s < sizeof shares / sizeof *shares; s++)
             lattice_point(l, o, i, shares[s]);

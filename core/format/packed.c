@@ -3,6 +3,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/format/scale.h"
+#include "core/run/config_tables.h"
 #include "kernels/canon.h"
 
 #include <stdio.h>
@@ -88,17 +89,16 @@ void lb_packed_row(const struct lb_packed *p, size_t i, size_t j, size_t n, floa
 
 /* ---- A tensor of a file ---- */
 
-/* Reads the config of a tensor's format. */
-static int read_config(const char *text, const char *name, struct lb_format_config *c, struct lb_err *err)
+int lb_packed_config(const char *text, const char *name, struct lb_format_config *c, struct lb_err *err)
 {
+    const struct lb_source from = {.name = name, .text = text};
+    const struct lb_formats_file none = {0};
     json_t *o = lb_json_parse(text, strlen(text), name, err);
     if (!o)
         return -1;
     json_object_del(o, "shape");
-    char *bare = lb_json_canonical(o, err);
+    const int r = lb_options_check(&lb_format_table, o, "", &from, err) || lb_format_resolve(o, &none, c, err) ? -1 : 0;
     json_decref(o);
-    int r = bare ? lb_config_format(bare, NULL, c, err) : -1;
-    lb_free(bare);
     return r;
 }
 
@@ -107,7 +107,7 @@ static int open_format(const struct lb_tensor *t, const char *text, const char *
     if (!text)
         return lb_format_coder(t->dtype, &out->codec, &out->coder, err) || lb_coder_sha256(out->coder, out->sha256, err) ? -1 : 0;
     out->config = lb_alloc(1, sizeof *out->config, err);
-    return !out->config || read_config(text, name, out->config, err) || lb_format_create(out->config, &out->format, err) ? -1 : 0;
+    return !out->config || lb_packed_config(text, name, out->config, err) || lb_format_create(out->config, &out->format, err) ? -1 : 0;
 }
 
 /* What codes are worth where the published study's scaling is part of it. */
@@ -151,9 +151,19 @@ static int align_rows(struct lb_packed_tensor *out, size_t row, struct lb_err *e
     return 0;
 }
 
-/* Tensor "<name><tail>" with so many bytes. */
-static int find_beside(const struct lb_safetensors *st, const char *name, const char *tail, size_t bytes, const struct lb_tensor **t,
-                       struct lb_err *err)
+/* Codes lie under their codec's tag or as bytes. */
+static int check_dtype(const struct lb_tensor *t, const struct lb_codec *k, struct lb_err *err)
+{
+    const int tag = k->tag ? lb_dtype_find(k->tag) : -1;
+    if (t->dtype == LB_U8 || (int)t->dtype == tag)
+        return 0;
+    return lb_fail(err, "%s, expected %s%sU8 that holds codes of %s", lb_dtypes[t->dtype].name, tag >= 0 ? k->tag : "",
+                   tag >= 0 ? " or " : "", k->base.name);
+}
+
+/* Tensor "<name><tail>" with so many bytes: codes of `k`, or binary32 where that is NULL. */
+static int find_beside(const struct lb_safetensors *st, const char *name, const char *tail, const struct lb_codec *k, size_t bytes,
+                       const struct lb_tensor **t, struct lb_err *err)
 {
     struct lb_text key = {0};
     lb_text_add(&key, "%s%s", name, tail);
@@ -165,6 +175,10 @@ static int find_beside(const struct lb_safetensors *st, const char *name, const 
         r = lb_fail(err, "tensor %s is missing", key.s);
     else if ((*t)->bytes != bytes)
         r = lb_fail(err, "tensor %s: %zu bytes, expected %zu", key.s, (*t)->bytes, bytes);
+    else if (!k && (*t)->dtype != LB_F32)
+        r = lb_fail(err, "tensor %s: %s, expected F32", key.s, lb_dtypes[(*t)->dtype].name);
+    else if (k && check_dtype(*t, k, err))
+        r = lb_fail_in(err, "tensor %s", key.s);
     lb_text_free(&key);
     return r;
 }
@@ -174,10 +188,8 @@ static int find_numbers(const struct lb_safetensors *st, const char *name, const
 {
     const struct lb_tensor *t;
     *x = lb_alloc(n, sizeof **x, err);
-    if (!*x || find_beside(st, name, tail, n * sizeof **x, &t, err))
+    if (!*x || find_beside(st, name, tail, NULL, n * sizeof **x, &t, err))
         return -1;
-    if (t->dtype != LB_F32)
-        return lb_fail(err, "tensor %s%s: %s, expected F32", name, tail, lb_dtypes[t->dtype].name);
     memcpy(*x, t->data, n * sizeof **x);
     return 0;
 }
@@ -194,7 +206,7 @@ static int open_scales(const struct lb_safetensors *st, const char *name, const 
     p->scale_row = g->per_row;
     p->n_scales = g->n;
     lb_codes_init(scale->coder, scale->codec_sha256, &p->s);
-    if (lb_coder_bytes(scale->coder, g->n, &bytes) || find_beside(st, name, ".scale", bytes, &t, err))
+    if (lb_coder_bytes(scale->coder, g->n, &bytes) || find_beside(st, name, ".scale", scale->codec, bytes, &t, err))
         return -1;
     p->scales = t->data;
     if (scale->config->per != LB_PER_NONE) {
@@ -214,7 +226,7 @@ static int open_scales(const struct lb_safetensors *st, const char *name, const 
     }
     if (f->config->rule != LB_SCALE_ASYMMETRIC)
         return 0;
-    if (lb_coder_bytes(f->coder, g->n, &bytes) || find_beside(st, name, ".zero_point", bytes, &t, err))
+    if (lb_coder_bytes(f->coder, g->n, &bytes) || find_beside(st, name, ".zero_point", f->codec, bytes, &t, err))
         return -1;
     out->zeros = lb_alloc(g->n, sizeof *out->zeros, err);
     if (!out->zeros)
@@ -246,6 +258,8 @@ static int open_tensor(const struct lb_safetensors *st, const char *name, struct
         return lb_fail(err, "%zu rows of %zu elements: too many", g.rows, g.cols);
     if (bytes != t->bytes)
         return lb_fail(err, "holds %zu bytes, expected %zu", t->bytes, bytes);
+    if (out->format && check_dtype(t, k, err))
+        return -1;
     struct lb_packed *p = &out->p;
     *p = (struct lb_packed){.rows = g.rows, .cols = g.cols, .codes = t->data, .block = g.cols ? g.cols : 1};
     lb_codes_init(coder, out->format ? out->format->codec_sha256 : out->sha256, &p->q);

@@ -33,6 +33,9 @@ void lb_packed_finish(struct lb_packed_tensor *t);
 /* Frees what it holds of the data, and keeps what codes are worth: for a device that has copied the matrix. */
 void lb_packed_drop(struct lb_packed_tensor *t);
 
+/* The format of tensor `name` from its metadata's text. Names of formats.json mean nothing there: a file means the same wherever it is read. */
+int lb_packed_config(const char *text, const char *name, struct lb_format_config *c, struct lb_err *err);
+
 /* Scale number g, and n elements of row i from column j on, by docs/arithmetic.md 8: the definition that every kernel is held to. */
 float lb_packed_scale(const struct lb_packed *p, size_t g);
 void lb_packed_row(const struct lb_packed *p, size_t i, size_t j, size_t n, float *x);

@@ -17,11 +17,12 @@ int lb_groups_of(const struct lb_format *f, unsigned ndim, const size_t *shape, 
             return lb_fail(err, "more elements than this machine can address");
     if (lb_mul(g->rows, g->cols, &elems))
         return lb_fail(err, "more elements than this machine can address");
+    g->rows = elems ? g->rows : 0; /* [9999999999, 0]: nobody counts such rows */
     g->block = c->per == LB_PER_BLOCK && (size_t)c->block < g->cols ? (size_t)c->block : g->cols;
     g->per_row = c->per == LB_PER_BLOCK                             ? (g->cols + (size_t)c->block - 1) / (size_t)c->block
                  : c->per == LB_PER_CHANNEL || c->per == LB_PER_ROW ? 1
                                                                     : 0;
-    g->n = g->per_row ? g->rows * g->per_row : 1;
+    g->n = c->per == LB_PER_NONE || c->per == LB_PER_TENSOR ? 1 : g->rows * g->per_row;
     return 0;
 }
 

@@ -5,7 +5,7 @@
 
 #include "core/format/format.h"
 
-/* A matrix, and what of it shares a scale. Scale number g = i * per_row + j / block. */
+/* A matrix, and what of it shares a scale. Scale number g = i * per_row + j / block. A tensor without elements has no rows. */
 struct lb_groups {
     size_t rows, cols;
     size_t block;   /* columns that share a scale; cols: all */

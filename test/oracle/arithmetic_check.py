@@ -16,6 +16,7 @@ from pathlib import Path
 
 import exact_arithmetic as ex
 import exact_formats as fmt
+import exact_scales as scales
 import numpy as np
 from exact_arithmetic import f32
 from safetensors.numpy import load_file, save_file
@@ -112,6 +113,32 @@ def check_init(d, what):
     same(f"{what} {rule} 2.bias", ex.initial(rule, (6,), *dense, seed, 3, f32(-0.1), f32(0.1)), d["2.bias"])
 
 
+def flat(d):
+    """Scales and the like as rows of one."""
+    return {**d, **{k: d[k].ravel() for k in ("values", "scales", "scale2", "zeros") if k in d}}
+
+
+def check_packed(d, what):
+    d = flat(d)
+    m, n, k, block, scale_row, act, bias = (int(v) for v in d["p"][:7])
+    w = scales.unpacked(d, n, k, block, scale_row)
+    same(what, ex.gemm(d["a"], w.T, d["bias"][0] if bias else None, ACTS[act], d["f"][0]), d["c"])
+
+
+def check_int8(d, what):
+    d = flat(d)
+    m, n, k, block, scale_row, act, bias, a_block = (int(v) for v in d["p"][:8])
+    same(what, scales.gemm_int8(d, d["a"], d["bias"][0] if bias else None, ACTS[act], d["f"][0], block, scale_row, a_block), d["c"])
+
+
+def check_conv_int8(d, what):
+    d = flat(d)
+    block, scale_row, act = (int(d["p"][i]) for i in (3, 4, 5))
+    n, c, h, w, o, kh, kw, stride, pad = (int(v) for v in d["s"])
+    x = d["x"].reshape(n, c, h, w)
+    same(what, scales.conv2d_int8(d, x, d["bias"][0], (o, c, kh, kw, stride, pad), ACTS[act], d["f"][0], block, scale_row), d["y"])
+
+
 def check_metrics(d, what):
     m = fmt.metrics(d["f32"], d["out"], d["f32"], d["out"], d["labels"])
     same(what, [m[k] for k in ("quality", "avg_dev", "max_dev", "top1", "top1_f32", "agreement", "kl")], d["result"])
@@ -127,7 +154,7 @@ def check_ops(path):
         op = case.split(":")[0]
         globals()["check_" + op](d, case)
         seen.add(op)
-    missing = {"gemm", "conv", "bias_grad", "act", "rows", "sgd", "canon", "random", "shuffle", "init", "metrics"} - seen
+    missing = {"gemm", "conv", "bias_grad", "act", "rows", "sgd", "canon", "random", "shuffle", "init", "metrics", "packed", "int8", "conv_int8"} - seen
     if missing:
         wrong.append(f"{path}: holds no {', '.join(sorted(missing))}")
 
@@ -145,6 +172,10 @@ def codec_of(name):
     magnitudes = {"F4": [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0], "LOOM_F4": [0.0, 0.75, 1.0, 1.5, 2.0, 3.0, math.inf, math.nan]}
     if name in ("F16", "BF16"):
         return fmt.Codec(half_values(name), 16, nan=0x7E00 if name == "F16" else 0x7FC0, overflow="inf")
+    if name == "F8_E4M3":
+        return e4m3()
+    if name == "F8_E8M0":
+        return fmt.Codec([2.0 ** (c - 127) for c in range(255)] + [math.nan], 8, nan=255)
     if name == "F4":
         return fmt.Codec([*magnitudes[name], *(-m for m in magnitudes[name])], 4)
     if name.startswith("LOOM"):
@@ -156,7 +187,13 @@ def codec_of(name):
     if width > 16:
         return fmt.WideInteger(width, signed)
     half = 1 << (width - 1)
-    return fmt.Codec([float(c - 2 * half if signed and c >= half else c) for c in range(2 * half)], width, unsigned=not signed)
+    return fmt.Codec([float(c - 2 * half if signed and c >= half else c) for c in range(2 * half)], width, unsigned=not signed, signed=signed)
+
+
+def e4m3():
+    """OCP E4M3: bias 7, no infinity, NaN where all bits but the sign are set."""
+    magnitudes = [(c % 8) * 2.0**-9 if c < 8 else (8 + c % 8) * 2.0 ** (c // 8 - 10) for c in range(127)] + [math.nan]
+    return fmt.Codec([*magnitudes, *(-m for m in magnitudes)], 8, nan=127)
 
 
 def loom_b(e):
@@ -182,6 +219,25 @@ FORMATS = [("F16", ("none",), {}), ("F16", ("none",), {"rounding": "toward_zero"
            ("U32", ("multiply", 1e6, 1), {"rounding": "toward_zero", "overflow": "wrap"})]
 
 
+NESTED = {"codec": "F8_E4M3", "scale": {"per": "tensor", "rule": "absmax"}}
+SCALED = [("I8", {"per": "channel", "rule": "absmax"}, {}), ("I4", {"per": "block", "block": 32, "rule": "absmax", "format": {"codec": "F16"}}, {}),
+          ("I4", {"per": "tensor", "rule": "fixed", "value": 0.03}, {"rounding": "stochastic"}),
+          ("U4", {"per": "block", "block": 16, "rule": "asymmetric"}, {}), ("U8", {"per": "channel", "rule": "asymmetric", "format": {"codec": "BF16"}}, {}),
+          ("I8", {"per": "tensor", "rule": "asymmetric"}, {"rounding": "half_away"}),
+          ("F8_E4M3", {"per": "channel", "rule": "percentile", "percentile": 97.5}, {}),
+          ("I4", {"per": "block", "block": 24, "rule": "percentile", "percentile": 50}, {"rounding": "stochastic"}),
+          ("F4", {"per": "block", "block": 20, "rule": "mse"}, {}), ("I4", {"per": "channel", "rule": "mse", "format": {"codec": "F8_E4M3"}}, {"rounding": "stochastic"}),
+          *(("F4", {"per": "block", "block": 32, "rule": rule, "format": {"codec": "F8_E8M0"}}, {}) for rule in ("floor", "ceil", "even", "rceil")),
+          ("F8_E4M3", {"per": "block", "block": 7, "rule": "even"}, {"overflow": "nan"}), ("I8", {"per": "tensor", "rule": "rceil"}, {}),
+          ("F4", {"per": "block", "block": 16, "rule": "absmax", "format": NESTED}, {}),
+          ("F4", {"per": "block", "block": 16, "rule": "absmax", "format": NESTED}, {"rounding": "stochastic"}),
+          ("F4", {"per": "block", "block": 16, "rule": "ceil", "format": NESTED}, {}),
+          ("F4", {"per": "block", "block": 16, "rule": "absmax", "format": {"codec": "F8_E4M3", "scale": {"per": "tensor", "rule": "fixed", "value": 0.004}}}, {}),
+          ("F4", {"per": "block", "block": 5, "rule": "absmax", "format": {"codec": "I8", "scale": {"per": "block", "block": 6, "rule": "absmax"}}}, {}),
+          ("F4", {"per": "block", "block": 5, "rule": "absmax",
+                  "format": {"codec": "I8", "scale": {"per": "block", "block": 6, "rule": "absmax", "offset": "mean"}}}, {})]
+
+
 def hard_values(rng, special):
     """Values and ties of small codecs with their neighbours, ordinary weights; with `special` infinities, NaN and any bits too."""
     ties = np.concatenate([np.arange(-300, 300) / 2, np.array([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5, 6, 7, 0.125, 4, 3]), rng.normal(0, 0.2, 400)])
@@ -196,17 +252,18 @@ def hard_values(rng, special):
     return rng.permutation(x)[:3001]
 
 
-def parts_of(path, name):
-    """(bytes of the codes, scale or None), read by hand: the library has no type for F4."""
+def tensors_of(path):
+    """Bytes by name, read by hand: the library has no type for F4."""
     data = Path(path).read_bytes()
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8:8 + size])
+    return {k: data[8 + size + v["data_offsets"][0]:8 + size + v["data_offsets"][1]] for k, v in header.items() if k != "__metadata__"}
 
-    def raw(key):
-        a, b = header[key]["data_offsets"]
-        return data[8 + size + a:8 + size + b]
 
-    return raw(name), np.frombuffer(raw(name + ".scale"), f32)[0] if name + ".scale" in header else None
+def parts_of(path, name):
+    """(bytes of the codes, scale or None)"""
+    raw = tensors_of(path)
+    return raw[name], np.frombuffer(raw[name + ".scale"], f32)[0] if name + ".scale" in raw else None
 
 
 def same_encoding(what, codec, expected, path, name):
@@ -217,8 +274,65 @@ def same_encoding(what, codec, expected, path, name):
         same(what + " scale", s, np.asarray(found, f32))
 
 
+def spec_of(scale):
+    """With codecs for their names."""
+    form = scale.get("format")
+    return {**scale, "format": {**form, "codec": codec_of(form["codec"])}} if form else scale
+
+
+def same_scaled(what, codec, scale, how, x, name, raw, decoded):
+    rows = x if x.ndim > 1 else x.reshape(1, -1)
+    stochastic = how.get("rounding") == "stochastic"
+    codes, values, s, s2, offset, zeros = scales.encode_matrix(
+        codec, rows, spec_of(scale), how, lambda e: fmt.word_of(77, fmt.stream_of(name), e) if stochastic else None)
+    width = codec_of(scale["format"]["codec"]).bits if "format" in scale else 32
+    expected = {"": fmt.pack(codes.ravel().tolist(), codec.bits), ".scale": fmt.pack(s, width) if width < 32 else s.tobytes()}
+    if s2 is not None:
+        expected[".scale2"] = np.array(s2, f32).tobytes()
+    if offset is not None:
+        expected[".scale_offset"] = np.array(offset, f32).tobytes()
+    if zeros:
+        expected[".zero_point"] = fmt.pack(zeros, codec.bits)
+    found = {k[len(name):]: v for k, v in raw.items() if k == name or k.startswith(name + ".")}
+    if sorted(found) != sorted(expected):
+        wrong.append(f"{what}: the file has {sorted(found)}, by the page {sorted(expected)}")
+    for part in sorted(set(expected) & set(found)):
+        same(f"{what} {part or 'codes'}", np.frombuffer(expected[part], np.uint8), np.frombuffer(found[part], np.uint8))
+    same(what + " decoded", values.ravel(), decoded.ravel())
+
+
+def matrices(rng):
+    """Ordinary weights of several sizes, and what is hard for scales: zeros, numbers that are not finite, the ends of the range."""
+    plain = (rng.normal(0, 0.2, (5, 75)) * 10.0 ** rng.integers(-3, 3, (5, 1))).astype(f32)
+    few = (rng.integers(-12, 13, (4, 64)) / 4 * 2.0 ** rng.integers(-4, 4, (4, 1))).astype(f32)
+    hard = (rng.normal(0, 1, (8, 70)) * 2.0 ** rng.integers(-140, 100, (8, 1))).astype(f32)
+    hard[1, :] = 0
+    hard[2, 3:40:9] = [np.nan, np.inf, -np.inf, -0.0, 1e-45]
+    hard[3, :33] = [3.4e38, -3.4e38, 1.75, *[0.0] * 30]
+    return {"plain": plain, "few": few, "hard": hard, "row": rng.normal(0, 1, 37).astype(f32), "cube": rng.normal(0, 1, (3, 5, 4)).astype(f32)}
+
+
+def check_scaled(lowbit, folder):
+    rng = np.random.default_rng(6)
+    source, target, back = (f"{folder}/{n}.safetensors" for n in ("scaled", "target", "back"))
+    inputs = matrices(rng)
+    save_file(inputs, source)
+    for codec_name, scale, how in SCALED:
+        what = f"{codec_name} {scale} {how}"
+        text = json.dumps({"codec": codec_name, "scale": scale, **how})
+        there = [lowbit, "convert", source, target, "--quiet", "--seed", "77", "--format", text]
+        if subprocess.run(there).returncode or subprocess.run([lowbit, "convert", target, back, "--quiet", "--format", "F32"]).returncode:
+            wrong.append(f"{what}: lowbit convert failed")
+            continue
+        raw, decoded = tensors_of(target), load_file(back)
+        for name, x in inputs.items():
+            same_scaled(f"{what} {name}", codec_of(codec_name), scale, how, x.reshape(x.shape[0], -1) if x.ndim > 1 else x, name, raw, decoded[name])
+
+
 def check_encode(lowbit):
     rng = np.random.default_rng(5)
+    with tempfile.TemporaryDirectory() as folder:
+        check_scaled(lowbit, folder)
     with tempfile.TemporaryDirectory() as folder:
         source, target, back = (f"{folder}/{n}.safetensors" for n in ("in", "out", "back"))
         inputs = {"all": hard_values(rng, True), "plain": hard_values(rng, False), "odd": rng.normal(0, 1, 37).astype(f32)}

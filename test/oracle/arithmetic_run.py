@@ -177,14 +177,16 @@ def content_hash(path):
     return h.hexdigest()
 
 
-def expected_row(layers, params, codec, encoded, x_test, y_test):
+def expected_row(layers, params, codec, encoded, x_test, y_test, name):
     decoded = {n: e[1].reshape(params[n].shape) for n, e in encoded.items()}
     base, out = forward(layers, params, x_test), forward(layers, decoded, x_test)
     row = fmt.metrics(base[-1], out[-1], logits_of(layers, base), logits_of(layers, out), y_test)
     hist = dict(zip(["hist_le10", "hist_le20", "hist_le30", "hist_le40", "hist_le50", "hist_le100", "hist_gt100"], row.pop("hist")))
-    signal = noise = 0.0
+    all_signal = all_noise = 0.0
     counts = dict.fromkeys(["weights", "nan_codes", "inf_codes", "zeroed", "clipped", "weight_bytes"], 0)
+    tensors = []
     for n, (codes, v, s, t, q) in encoded.items():
+        signal = noise = 0.0
         for a, b, given, stored in zip(params[n].ravel(), v, t, q):
             a, b = float(a), float(b)
             signal += a * a
@@ -194,8 +196,14 @@ def expected_row(layers, params, codec, encoded, x_test, y_test):
             counts["zeroed"] += a != 0 and b == 0
             counts["clipped"] += codec.beyond(float(given))
         counts["weights"] += len(codes)
-        counts["weight_bytes"] += (len(codes) * codec.bits + 7) // 8 + (4 if s is not None else 0)
-    row.update(hist, **counts, sqnr_db=fmt.sqnr_db(signal, noise), bits_per_weight=8 * counts["weight_bytes"] / counts["weights"])
+        size = (len(codes) * codec.bits + 7) // 8 + (4 if s is not None else 0)
+        counts["weight_bytes"] += size
+        all_signal, all_noise = all_signal + signal, all_noise + noise
+        tensors.append({"name": n, "format": name, "weights": len(codes), "bytes": size, "sqnr_db": as_journal(fmt.sqnr_db(signal, noise))})
+        if codec.bits <= 8 and n.endswith(".weight"):
+            tensors[-1]["codes"] = [codes.count(c) for c in range(1 << codec.bits)]
+    row.update(hist, **counts, sqnr_db=fmt.sqnr_db(all_signal, all_noise), layers=tensors,
+               bits_per_weight=8 * counts["weight_bytes"] / counts["weights"])
     return {k: v for k, v in row.items() if v is not None}
 
 
@@ -241,8 +249,8 @@ def check(lowbit, same, same_encoding, codec_of, format_json, wrong):
                 for p, (tensor, w) in enumerate(params.items()):
                     encoded[tensor] = fmt.encode_tensor(codec, w, scale, how, SEED, 0x20000 + p)
                     same_encoding(f"{what}: {tensor}", codec, encoded[tensor], path, tensor)
-                row = {**expected_row(layers, params, codec, encoded, flat[-TEST:], y[-TEST:]), "weights_sha256": content_hash(path),
-                       "file_bytes": Path(path).stat().st_size, "packed": "no", "top1_f32": trial["row"]["top1_f32"]}
+                row = {**expected_row(layers, params, codec, encoded, flat[-TEST:], y[-TEST:], f"format{i}"), "weights_sha256": content_hash(path),
+                       "file_bytes": Path(path).stat().st_size, "packed": "yes", "top1_f32": trial["row"]["top1_f32"]}
                 for key in sorted(row.keys() | trial["row"].keys()):
                     a, b = as_journal(row.get(key)), trial["row"].get(key)
                     same(f"{what}: {key}", [0], [int(a != b)])

@@ -58,8 +58,12 @@ bad_no_decode|BAD: no `decode`: a codec wider than 16 bits needs it, and this on
 bad_no_decode_int|BAD: no `decode_int`: a codec wider than 16 bits needs it, and this one has 32
 bad_no_init|BAD: state_size is 8, but there is no `init` to fill it
 bad_no_info|bad: no `info`: a backend needs it
-bad_buffers|bad: 1 of the 4 buffer hooks, all or none are wanted
+bad_buffers|bad: 1 of the 4 hooks of buffers, all or none are wanted
 bad_record|bad: 1 of the 4 hooks of recorded lists, all or none are wanted
+bad_weights|bad: 2 of the 4 hooks of packed weights, all or none are wanted
+bad_int8|bad: 1 of the 2 hooks of integer products, all or none are wanted
+bad_int8_alone|bad: integer products, but no `weights_create`: they are products with its weights
+bad_quantize|bad: 1 of the 3 hooks of encoding, all or none are wanted
 bad_no_symbol|no symbol `lb_plugins`
 bad_function|`lb_plugins` is not a list of pointers
 bad_no_end|`lb_plugins` has no NULL at its end
@@ -74,7 +78,10 @@ bad_tag|BAD: tag ""F5"", wanted a dtype of safetensors, or NULL
 bad_tag_bits|BAD: tag ""F16"" has 16 bits, the codec has 8
 bad_unit|BAD: a unit is 2 elements in 1 bytes, but 3 bits each
 bad_unit_zero|BAD: a unit is 0 elements in 0 bytes
-bad_bits|BAD: bits is 65, wanted 1 to 64
+bad_bits|BAD: bits is 65, wanted 1 to 64, or 0 for a block codec
+bad_block|BAD: no `decode`: a block codec (bits 0) needs it
+bad_block_unit|BAD: a unit is 513 elements in 18 bytes, wanted 1 to 512 in 1 to 4096 of a block codec
+bad_block_kind|BAD: codec kind 2 of a block codec, wanted LB_FLOAT or LB_CODEBOOK
 bad_bits_odd|a codec wider than 16 bits is whole bytes
 bad_nan_code|BAD: nan_code is 256, wanted less than 2^8
 bad_codec_kind|BAD: codec kind 0, wanted 1 to 4

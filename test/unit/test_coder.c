@@ -275,9 +275,9 @@ Test(coder, stochastic_decides_exactly)
         const struct lb_encode how = {.rounding = LB_STOCHASTIC, .overflow = -1, .seed = 2, .stream = 3};
         double x[N], y[N];
         unsigned char codes[8 * N];
-        for (int above = 0; above < 2; above++) {
+        for (int above = 0; above < 1000; above = above * 256 + 1) { /* 0, 1 and 257 times 2^-32 */
             for (size_t j = 0; j < N; j++)
-                x[j] = rows[i].low + (rows[i].high - rows[i].low) * 0x1p-32 * ((double)word(&how, j) + 256 * above);
+                x[j] = rows[i].low + (rows[i].high - rows[i].low) * 0x1p-32 * ((double)word(&how, j) + above);
             lb_encode_f64(o.coder, &how, x, N, codes);
             lb_decode_f64(o.coder, codes, N, y);
             for (size_t j = 0; j < N; j++)

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* A backend that takes weights in a format but multiplies with none. */
+#include "core/plugin.h"
+
+static int probe(const struct lb_host *h, char *why, size_t why_size)
+{
+    (void)h, (void)why, (void)why_size;
+    return 1;
+}
+
+static void *start(const struct lb_host *h, char *why, size_t why_size)
+{
+    (void)why, (void)why_size;
+    return h->alloc(h, 1);
+}
+
+static void stop(void *dev)
+{
+    (void)dev;
+}
+
+static void info(void *dev, struct lb_device_info *out)
+{
+    (void)dev;
+    *out = (struct lb_device_info){.device = "bad", .isa = "none", .threads = 1};
+}
+
+static void *create(void *dev, const struct lb_packed *w, uint32_t uses, size_t *bytes, char *why, size_t why_size)
+{
+    (void)w, (void)uses, (void)bytes, (void)why, (void)why_size;
+    return dev;
+}
+
+static void destroy(void *dev, void *w)
+{
+    (void)dev, (void)w;
+}
+
+static const struct lb_backend bad = {.base = {LB_ABI, LB_BACKEND, sizeof bad, "bad", "a bad backend"},
+                                      .probe = probe,
+                                      .open = start,
+                                      .close = stop,
+                                      .info = info,
+                                      .weights_create = create,
+                                      .weights_free = destroy};
+
+LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&bad.base, NULL};
