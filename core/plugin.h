@@ -38,7 +38,8 @@ enum lb_rounding { LB_NEAREST, LB_TOWARD_ZERO, LB_HALF_AWAY, LB_STOCHASTIC };
  * for integers: the low bits of the rounded value in two's complement; infinities and NaN become zero. */
 enum lb_overflow { LB_SATURATE, LB_TO_INF, LB_TO_NAN, LB_WRAP };
 
-/* One step of an encoder that is not round-to-nearest: magnitudes >= `from`, up to the next step's, become `code`. */
+/* One step of an encoder that is not round-to-nearest: numbers >= `from`, up to the next step's, become `code`. */
+enum { LB_STEPS_MAX = 1 << 17 };
 struct lb_step {
     double from;
     uint32_t code;
@@ -84,9 +85,9 @@ struct lb_codec {
     /* Required up to 16 bits: the value of `code` (< 2^bits). */
     double (*value)(const struct lb_codec *c, uint32_t code);
 
-    /* Optional up to 16 bits: an encoder that is not round-to-nearest, as data. Writes at most `cap` steps, ascending `from`, the first at 0,
-     * and returns how many there are. Infinity counts as a magnitude; a negative value becomes the step's code | sign_bit. With steps,
-     * a config that asks for another rounding or overflow is refused, and NaN still becomes nan_code. */
+    /* Optional up to 16 bits: an encoder that is not round-to-nearest, as data. Writes at most `cap` steps, ascending `from`, and returns how many there
+     * are. The first is at 0: magnitudes then, infinity being one too; a negative value becomes the step's code | sign_bit. Or the first is at -INFINITY:
+     * the whole line, -0 before +0. With steps, a config that asks for another rounding or overflow is refused, and NaN still becomes nan_code. */
     size_t (*steps)(const struct lb_codec *c, struct lb_step *out, size_t cap);
     uint32_t sign_bit;
 

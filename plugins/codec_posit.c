@@ -5,9 +5,8 @@
  * run of equal bits ended by the other one (k ones: r = k - 1, k zeros: r = -k), es bits of exponent e and a fraction f, where bits beyond
  * the end are 0: the value is 2^(r 2^es + e) (1 + f).
  *
- * Deviation: lowbit rounds to the nearest value, ties to the even code. The standard rounds the string of bits, which is the same where
- * neighbours share their regime and exponent, and not beside the ends: there it sends all from the geometric mean on up, and no number but 0 to 0.
- * Infinities and what is too large saturate to maxpos. */
+ * Rounding is the standard's: by the string of bits. Between two posits lies the posit of one bit more that begins with the lower one's string; what is
+ * above it goes up, what is below goes down, and what is equal to the even code. Nothing but 0 becomes 0, and no number becomes NaR; infinities do. */
 #include "plugins/codec_params.h"
 
 enum { DEFAULT_N = 8, DEFAULT_ES = 2 };
@@ -41,6 +40,42 @@ static double value(const struct lb_codec *c, uint32_t code)
     return code & sign ? -magnitude(2 * sign - code, n, es) : magnitude(code, n, es);
 }
 
+/* Where numbers begin to go to the positive code + 1. */
+static double boundary(uint32_t code, int n, int es)
+{
+    return magnitude(2 * code + 1, n + 1, es);
+}
+
+/* The first number above (up) or below x. */
+static double beside(double x, int up)
+{
+    return nextafter(x, up ? (double)INFINITY : -(double)INFINITY);
+}
+
+static size_t steps(const struct lb_codec *c, struct lb_step *out, size_t cap)
+{
+    const struct state *s = c->state;
+    const int n = (int)c->bits, es = s ? s->es : DEFAULT_ES;
+    const uint32_t nar = 1u << (n - 1), most = nar - 1;
+    size_t k = 0;
+    if (cap < 2 * (size_t)most + 3)
+        return 0;
+    out[k++] = (struct lb_step){-(double)INFINITY, nar};
+    out[k++] = (struct lb_step){beside(-(double)INFINITY, 1), nar + 1};
+    for (uint32_t code = most - 1; code; code--) { /* of two, the even one keeps the place between them */
+        const double b = -boundary(code, n, es);
+        out[k++] = (struct lb_step){code % 2 ? beside(b, 1) : b, 2 * nar - code};
+    }
+    out[k++] = (struct lb_step){-0.0, 0};
+    out[k++] = (struct lb_step){beside(0, 1), 1};
+    for (uint32_t code = 1; code < most; code++) {
+        const double b = boundary(code, n, es);
+        out[k++] = (struct lb_step){code % 2 ? b : beside(b, 1), code + 1};
+    }
+    out[k++] = (struct lb_step){(double)INFINITY, nar};
+    return k;
+}
+
 static int init(struct lb_codec *self, const struct lb_param *params, size_t n_params, char *why, size_t why_size)
 {
     int n = DEFAULT_N, es = DEFAULT_ES;
@@ -64,6 +99,7 @@ static const struct lb_codec posit = {
     .overflow = LB_SATURATE,
     .nan_code = 0x80,
     .value = value,
+    .steps = steps,
     .state_size = sizeof(struct state),
     .init = init,
 };

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_STEPS = 8192 };
-
 struct by_value {
     double value;
     uint32_t code;
@@ -145,35 +143,55 @@ static int derive_way(struct lb_coder *c, uint32_t rounding, struct lb_err *err)
     return 0;
 }
 
-/* A codec with its own encoder: the steps of the magnitudes, mirrored. */
+/* The steps of magnitudes, mirrored. */
+static void mirror(const struct lb_coder *c, const struct lb_step *s, size_t n, struct lb_intervals *w)
+{
+    w->n = 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        w->first[n + i] = lb_key(s[i].from);
+        w->code[n + i] = s[i].code;
+        w->first[n - 1 - i] = i + 1 < n ? lb_key(-s[i + 1].from) + 1 : INT64_MIN;
+        w->code[n - 1 - i] = s[i].code | c->codec->sign_bit;
+    }
+}
+
+/* Those of the whole line. */
+static void line_up(const struct lb_step *s, size_t n, struct lb_intervals *w)
+{
+    w->n = n;
+    for (size_t i = 0; i < n; i++) {
+        w->first[i] = i ? lb_key(s[i].from) : INT64_MIN;
+        w->code[i] = s[i].code;
+    }
+}
+
+/* A codec with its own encoder. */
 static int derive_steps(struct lb_coder *c, struct lb_err *err)
 {
     const struct lb_codec *k = c->codec;
-    struct lb_step *s = lb_alloc(MAX_STEPS, sizeof *s, err);
+    struct lb_step *s = lb_alloc(LB_STEPS_MAX, sizeof *s, err);
     if (!s)
         return -1;
-    const size_t n = k->steps(k, s, MAX_STEPS);
-    int bad = n < 1 || n > MAX_STEPS || s[0].from != 0;
+    const size_t n = k->steps(k, s, LB_STEPS_MAX);
+    const int line = n && s[0].from == -INFINITY;
+    int bad = n < 1 || n > LB_STEPS_MAX || (!line && s[0].from != 0);
     for (size_t i = 0; !bad && i < n; i++)
-        bad = (i && !(s[i].from > s[i - 1].from)) || (s[i].code | k->sign_bit) >= c->n_codes;
+        bad = (i && !(lb_key(s[i].from) > lb_key(s[i - 1].from))) || (s[i].code | k->sign_bit) >= c->n_codes;
     if (bad) {
         lb_free(s);
-        return lb_fail(err, "codec %s: steps() must ascend from 0, at most %d of them, with codes below %u", k->base.name, MAX_STEPS,
-                       c->n_codes);
+        return lb_fail(err, "codec %s: steps() must ascend from 0 or -INFINITY, at most %d of them, with codes below %u", k->base.name,
+                       LB_STEPS_MAX, c->n_codes);
     }
     for (int way = 0; way < 3; way++) {
         struct lb_intervals *w = &c->ways[way];
-        w->n = 2 * n;
-        w->first = lb_alloc(w->n, sizeof *w->first, err);
-        w->code = lb_alloc(w->n, sizeof *w->code, err);
+        w->first = lb_alloc(2 * n, sizeof *w->first, err);
+        w->code = lb_alloc(2 * n, sizeof *w->code, err);
         if (!w->first || !w->code)
             break;
-        for (size_t i = 0; i < n; i++) {
-            w->first[n + i] = lb_key(s[i].from);
-            w->code[n + i] = s[i].code;
-            w->first[n - 1 - i] = i + 1 < n ? lb_key(-s[i + 1].from) + 1 : INT64_MIN;
-            w->code[n - 1 - i] = s[i].code | k->sign_bit;
-        }
+        if (line)
+            line_up(s, n, w);
+        else
+            mirror(c, s, n, w);
         w->over = INT64_MAX;
         w->under = INT64_MIN;
     }
@@ -251,6 +269,8 @@ int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct
         return lb_fail(err, "codec %s: no such rounding", k->base.name);
     if (how->overflow == LB_WRAP && !whole)
         return lb_fail(err, "codec %s: overflow \"wrap\" is for integers", k->base.name);
+    if (how->overflow == LB_WRAP && c->table && c->n_codes > 1 && c->values[1] != 1)
+        return lb_fail(err, "codec %s: overflow \"wrap\" is for whole numbers, and its code 1 is worth %.9g", k->base.name, c->values[1]);
     if (how->overflow == LB_TO_INF && (c->table ? c->inf_code[0] < 0 : whole))
         return lb_fail(err, "codec %s: overflow \"inf\", but it has no infinity", k->base.name);
     if (how->overflow == LB_TO_NAN && (c->table ? !c->has_nan : whole))

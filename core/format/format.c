@@ -30,6 +30,8 @@ static int check_scaling(const struct lb_format *f, struct lb_err *err)
     const struct lb_format_config *c = f->config;
     const struct lb_codec *k = f->codec;
     const int table = k->bits && k->bits <= 16;
+    if (c->high_first > 0 && k->bits != 1 && k->bits != 2 && k->bits != 4)
+        return lb_fail(err, "order high_first: codec %s has %u bits, expected 1, 2 or 4", k->base.name, k->bits);
     if (c->rule == LB_SCALE_NONE)
         return 0;
     if (!k->bits)

@@ -73,6 +73,9 @@ int lb_format_owner(const struct lb_safetensors *st, const char *name, char **of
 /* The metadata that says in which format tensor `name` is, as JSON text; NULL for a plain tensor. */
 int lb_format_text(const struct lb_safetensors *st, const char *name, const char **text, struct lb_err *err);
 
+/* Turns round the codes of `bits` bits (1, 2, 4) within each byte: from low_first to high_first and back. */
+void lb_format_turn(unsigned char *codes, size_t bytes, unsigned bits);
+
 /* The codec of a plain tensor's dtype ("no codec reads C64"); both are freed by the caller. */
 int lb_format_coder(enum lb_dtype_id dtype, struct lb_codec **codec, struct lb_coder **coder, struct lb_err *err);
 

@@ -8,6 +8,16 @@
 #include <math.h>
 #include <string.h>
 
+void lb_format_turn(unsigned char *codes, size_t bytes, unsigned bits)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned turned = 0;
+        for (unsigned at = 0; at < 8; at += bits)
+            turned |= ((unsigned)codes[i] >> at & ((1u << bits) - 1)) << (8 - bits - at);
+        codes[i] = (unsigned char)turned;
+    }
+}
+
 /* How the codes of a matrix lie: rows one behind the other, each padded to whole blocks. */
 static int row_elems(const struct lb_format *f, const struct lb_groups *g, size_t *n, struct lb_err *err)
 {
@@ -25,7 +35,7 @@ static int make_tensor(const struct lb_format *f, unsigned ndim, const size_t *s
     if (lb_mul(g->rows, row, &n) || lb_coder_bytes(f->coder, n, &bytes))
         return lb_fail(err, "%zu rows of %zu elements: too many", g->rows, row);
     const int tag = f->codec->tag ? lb_dtype_find(f->codec->tag) : -1;
-    if (tag >= 0 && row == g->cols && n * f->codec->bits % 8 == 0)
+    if (tag >= 0 && row == g->cols && n * f->codec->bits % 8 == 0 && f->config->high_first <= 0)
         return lb_tensor_init(t, (enum lb_dtype_id)tag, ndim, shape, err);
     return lb_tensor_init(t, LB_U8, 1, &bytes, err);
 }
@@ -233,6 +243,8 @@ int lb_format_encode(const struct lb_format *f, const char *name, const float *x
         lb_decode_f32(f->coder, codes.data, n, j.q);
         count(&j, &codes, stats);
         stats->bytes += codes.bytes;
+        if (f->config->high_first > 0)
+            lb_format_turn(codes.data, codes.bytes, f->codec->bits);
         r = lb_format_add(f, name, &codes, ndim, shape, out, err);
     }
     if (!r && f->scale)

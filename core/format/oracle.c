@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_STEPS = 8192 };
-
 struct pair {
     double value;
     uint32_t code;
@@ -28,11 +26,11 @@ static int read_steps(struct lb_oracle *o, struct lb_err *err)
 {
     if (!o->codec->steps)
         return 0;
-    o->steps = lb_alloc(MAX_STEPS, sizeof *o->steps, err);
+    o->steps = lb_alloc(LB_STEPS_MAX, sizeof *o->steps, err);
     if (!o->steps)
         return -1;
-    o->n_steps = o->codec->steps(o->codec, o->steps, MAX_STEPS);
-    return o->n_steps && o->n_steps <= MAX_STEPS ? 0 : lb_fail(err, "steps() returned %zu, wanted 1 to %d", o->n_steps, MAX_STEPS);
+    o->n_steps = o->codec->steps(o->codec, o->steps, LB_STEPS_MAX);
+    return o->n_steps && o->n_steps <= LB_STEPS_MAX ? 0 : lb_fail(err, "steps() returned %zu, wanted 1 to %d", o->n_steps, LB_STEPS_MAX);
 }
 
 int lb_oracle_init(struct lb_oracle *o, const struct lb_codec *codec, struct lb_err *err)
@@ -171,10 +169,13 @@ static size_t between(const struct lb_oracle *o, uint32_t rounding, long double 
 
 static uint32_t by_steps(const struct lb_oracle *o, long double x)
 {
+    const int line = o->steps[0].from < 0;
+    const long double at = line ? x : fabsl(x);
     size_t i = 0;
-    while (i + 1 < o->n_steps && (long double)o->steps[i + 1].from <= fabsl(x))
+    while (i + 1 < o->n_steps &&
+           (o->steps[i + 1].from < at || (o->steps[i + 1].from == at && !(signbit(at) && !signbit(o->steps[i + 1].from)))))
         i++;
-    return o->steps[i].code | (signbit(x) ? o->codec->sign_bit : 0);
+    return o->steps[i].code | (signbit(x) && !line ? o->codec->sign_bit : 0);
 }
 
 size_t lb_oracle_codes(const struct lb_oracle *o, uint32_t rounding, uint32_t overflow, long double x, uint32_t codes[2])

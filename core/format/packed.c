@@ -141,13 +141,28 @@ static int align_rows(struct lb_packed_tensor *out, size_t row, struct lb_err *e
         return 0;
     if (lb_mul(p->rows, p->row_bytes, &bytes))
         return lb_fail(err, "%zu rows of %zu bytes: too many", p->rows, p->row_bytes);
-    out->codes = lb_alloc(bytes, 1, err);
-    if (!out->codes)
+    unsigned char *aligned = lb_alloc(bytes, 1, err);
+    if (!aligned)
         return -1;
     for (size_t i = 0; i < p->rows; i++)
         for (size_t j = 0; j < row; j++)
-            lb_code_set(out->codes + i * p->row_bytes, bits, j, lb_code_get(p->codes, bits, i * row + j));
-    p->codes = out->codes;
+            lb_code_set(aligned + i * p->row_bytes, bits, j, lb_code_get(p->codes, bits, i * row + j));
+    lb_free(out->codes);
+    p->codes = out->codes = aligned;
+    return 0;
+}
+
+/* Codes in the order that kernels know. */
+static int turn(struct lb_packed_tensor *out, const struct lb_tensor *t, struct lb_err *err)
+{
+    if (!out->format || out->format->config->high_first <= 0)
+        return 0;
+    out->codes = lb_alloc(t->bytes, 1, err);
+    if (!out->codes)
+        return -1;
+    memcpy(out->codes, t->data, t->bytes);
+    lb_format_turn(out->codes, t->bytes, out->format->codec->bits);
+    out->p.codes = out->codes;
     return 0;
 }
 
@@ -265,7 +280,8 @@ static int open_tensor(const struct lb_safetensors *st, const char *name, struct
     lb_codes_init(coder, out->format ? out->format->codec_sha256 : out->sha256, &p->q);
     if (out->format && out->format->config->rule == LB_SCALE_MULTIPLY && undo(out, err))
         return -1;
-    return align_rows(out, row, err) || (out->format && out->format->scale && open_scales(st, name, &g, out, err)) ? -1 : 0;
+    return turn(out, t, err) || align_rows(out, row, err) || (out->format && out->format->scale && open_scales(st, name, &g, out, err)) ? -1
+                                                                                                                                        : 0;
 }
 
 int lb_packed_open(const struct lb_safetensors *st, const char *name, struct lb_packed_tensor *out, struct lb_err *err)

@@ -13,7 +13,7 @@ enum { LB_BENCH_BACKENDS = 16 }; /* at most */
 struct lb_bench_options {
     const char *op;     /* one of lb_bench_ops, or NULL: all */
     size_t m, n, k;     /* gemm, gemv: 0: the default shapes */
-    const char *format; /* codec: one codec, or NULL: the usual ones */
+    const char *format; /* codec, gemm_packed, gemm_int8: one codec or format, or NULL: the usual ones */
     const char *const *backends;
     size_t n_backends;              /* 0: all that run here, without the reference, the skeletons and what is a peer */
     int no_peers;                   /* 1: without OpenBLAS and oneDNN */

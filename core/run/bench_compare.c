@@ -93,7 +93,7 @@ static int add_row(const struct bench *b, const struct bench_work *w, const stru
     struct limit *l = find_limit(limits, e[i].threads);
     struct bench_row r = {.op = w->op,
                           .shape = w->shape,
-                          .format = "F32",
+                          .format = e[i].format ? e[i].format : "F32",
                           .backend = e[i].backend,
                           .isa = e[i].isa,
                           .threads = e[i].threads,

@@ -68,6 +68,7 @@ enum {
 };
 struct bench_entry {
     const char *backend, *isa, *method;
+    const char *format; /* of the weights; NULL: F32 */
     unsigned threads, flags;
     int (*run)(void *arg, struct lb_err *err);
     int (*result)(void *arg, float *out, struct lb_err *err); /* what `run` computed; NULL: not to be compared */
@@ -92,6 +93,11 @@ struct bench_problem {
 /* Fills in sizes and inputs: numbers in (-1, 1). */
 int lb_bench_problem_fill(struct bench_problem *p, struct lb_err *err);
 void lb_bench_problem_free(struct bench_problem *p);
+/* The sizes of the command line; what is left open there is as in `standard`. */
+struct bench_problem lb_bench_chosen(const struct lb_bench_options *o, const struct bench_problem *standard);
+/* Races a problem that is filled in: the backends' ops, the peers, and `more`, which have run once. by_bytes: the limit is reading the weights. */
+int lb_bench_problem_race(const struct bench *b, const char *op, const struct bench_problem *p, int by_bytes,
+                          const struct bench_entry *more, size_t n_more, struct lb_err *err);
 
 /* A problem on a backend or on oneDNN. Creating fills in the entry, which points to the job; both the job and the problem stay where
  * they are. */
@@ -158,6 +164,8 @@ int lb_bench_stream_run(void *stream, struct lb_err *err);
 
 int lb_bench_gemm(const struct bench *b, struct lb_err *err);
 int lb_bench_gemv(const struct bench *b, struct lb_err *err);
+int lb_bench_gemm_packed(const struct bench *b, struct lb_err *err); /* bench_packed.c */
+int lb_bench_gemm_int8(const struct bench *b, struct lb_err *err);   /* bench_int8.c */
 int lb_bench_conv(const struct bench *b, struct lb_err *err);
 int lb_bench_train(const struct bench *b, struct lb_err *err);
 int lb_bench_forward(const struct bench *b, struct lb_err *err);

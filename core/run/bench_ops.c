@@ -67,29 +67,37 @@ static int add_backends(const struct bench *b, const struct bench_problem *p, st
     return 0;
 }
 
-static int measure(const struct bench *b, const char *op, struct bench_problem p, int by_bytes, struct lb_err *err)
+int lb_bench_problem_race(const struct bench *b, const char *op, const struct bench_problem *p, int by_bytes,
+                          const struct bench_entry *more, size_t n_more, struct lb_err *err)
 {
     struct bench_job job[LB_BENCH_BACKENDS + 1] = {0};
     struct bench_entry e[BENCH_ENTRIES];
     struct bench_methods methods = {.n = 0};
     size_t n = 0, jobs = 0;
     char shape[96];
-    const struct bench_work w = work_of(op, &p, by_bytes, shape, sizeof shape);
-    int r = lb_bench_problem_fill(&p, err) || add_backends(b, &p, job, e, &n, err) || lb_bench_methods(b, &p, &methods, err) ? -1 : 0;
+    const struct bench_work w = work_of(op, p, by_bytes, shape, sizeof shape);
+    int r = add_backends(b, p, job, e, &n, err) || lb_bench_methods(b, p, &methods, err) ? -1 : 0;
     jobs = n;
+    for (size_t i = 0; i < n_more; i++)
+        e[n++] = more[i];
     for (size_t i = 0; i < methods.n; i++)
         e[n++] = methods.e[i];
     if (!r)
-        r = agree(&w, &p, e, n, jobs, err) || lb_bench_compare(b, &w, e, n, err) ? -1 : 0;
+        r = agree(&w, p, e, n, jobs + n_more, err) || lb_bench_compare(b, &w, e, n, err) ? -1 : 0;
     for (size_t i = 0; i < jobs; i++)
         lb_bench_job_free(&job[i]);
     lb_bench_methods_free(&methods);
+    return r;
+}
+
+static int measure(const struct bench *b, const char *op, struct bench_problem p, int by_bytes, struct lb_err *err)
+{
+    const int r = lb_bench_problem_fill(&p, err) || lb_bench_problem_race(b, op, &p, by_bytes, NULL, 0, err) ? -1 : 0;
     lb_bench_problem_free(&p);
     return r;
 }
 
-/* The sizes of the command line; what is left open is as in the first default shape. */
-static struct bench_problem chosen(const struct lb_bench_options *o, const struct bench_problem *standard)
+struct bench_problem lb_bench_chosen(const struct lb_bench_options *o, const struct bench_problem *standard)
 {
     struct bench_problem p = *standard;
     p.m = o->m ? o->m : p.m;
@@ -107,7 +115,7 @@ int lb_bench_gemm(const struct bench *b, struct lb_err *err)
                                                     {.m = 1024, .n = 1024, .k = 1024}};
     const int own = b->o->m || b->o->n || b->o->k;
     for (size_t i = 0; i < (own ? 1 : sizeof standard / sizeof *standard); i++)
-        if (measure(b, "gemm", chosen(b->o, &standard[i]), 0, err))
+        if (measure(b, "gemm", lb_bench_chosen(b->o, &standard[i]), 0, err))
             return -1;
     return 0;
 }
@@ -118,7 +126,7 @@ int lb_bench_gemv(const struct bench *b, struct lb_err *err)
                                                     {.m = 1, .n = 4096, .k = 4096, .trans_b = 1}};
     const int own = b->o->n || b->o->k;
     for (size_t i = 0; i < (own ? 1 : sizeof standard / sizeof *standard); i++) {
-        struct bench_problem p = chosen(b->o, &standard[i]);
+        struct bench_problem p = lb_bench_chosen(b->o, &standard[i]);
         p.m = 1;
         if (measure(b, "gemv", p, 1, err))
             return -1;

@@ -156,12 +156,12 @@ static int complete_formats(struct reading *r)
     if (activations) {
         r->e->activations = lb_alloc(1, sizeof *r->e->activations, r->err);
         if (!r->e->activations || lb_format_resolve(activations, &r->known, r->e->activations, r->err))
-            return -1;
+            return lb_fail_in(r->err, "%s: activations", r->from.name);
     }
     for (size_t i = 0; i < r->e->n_formats; i++) {
         lb_config_format_finish(&r->e->formats[i]); /* filled in before the named formats were known */
         if (lb_format_resolve(json_array_get(list, i), &r->known, &r->e->formats[i], r->err))
-            return -1;
+            return lb_fail_in(r->err, "%s: formats[%zu]", r->from.name, i);
     }
     return 0;
 }

@@ -112,6 +112,7 @@ struct lb_format_config {
     int calibrated;                       /* of activations: the scale is found once, from training samples */
     struct lb_format_config *scale;       /* "scale": {"format": ...}: how scales are stored; NULL: F32 */
     struct lb_format_config *activations; /* mode wa: NULL: as the weights, or as the experiment says */
+    int high_first;                       /* "order": in a file, the first of the codes that share a byte is in its high bits */
     struct lb_layer_format *layers;       /* the first that matches counts; the format itself is for all others */
     size_t n_layers;
     int64_t only;       /* of "sensitivity": only this layer is in a format, models that do not have it are left out; -1: no such thing */

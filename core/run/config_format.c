@@ -243,7 +243,7 @@ static int resolve_below(const json_t *owner, const char *key, const struct lb_f
         return 0;
     *out = lb_alloc(1, sizeof **out, err);
     if (depth == DEEPEST)
-        return lb_fail(err, "format: \"%s\" within \"%s\" more than %d deep", key, key, DEEPEST);
+        return lb_fail(err, "\"%s\": formats within formats more than %d deep; does one hold itself?", key, DEEPEST);
     if (!*out || resolve(v, known, depth + 1, *out, err))
         return -1;
     return json_object_set(canonical, key, (*out)->json) ? lb_fail(err, "out of memory: JSON") : 0;

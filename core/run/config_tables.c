@@ -148,6 +148,7 @@ const struct lb_table lb_train_table = {.name = "train", .help = "how models are
 static const char *const pers[] = {[LB_PER_NONE] = "none", [LB_PER_TENSOR] = "tensor", [LB_PER_CHANNEL] = "channel", [LB_PER_ROW] = "row",
                                    [LB_PER_BLOCK] = "block", NULL};
 static const char *const scale_rules[] = {"absmax", "fixed", "asymmetric", "percentile", "mse", "floor", "ceil", "even", "rceil", NULL};
+static const char *const orders[] = {"low_first", "high_first", NULL};
 static const char *const offsets[] = {"none", "mean", NULL};
 static const char *const roundings[] = {"nearest", "toward_zero", "half_away", "stochastic", NULL};
 static const char *const overflows[] = {"saturate", "inf", "nan", "wrap", NULL};
@@ -213,6 +214,8 @@ static const struct lb_option format_options[] = {
      .help = "nearest breaks ties by the codec's rule"},
     {.key = "overflow", .type = LB_OPT_CHOICE, IN(lb_format_config, overflow), .choices = overflows,
      .help = "what a number too large becomes; by default the codec's choice"},
+    {.key = "order", .type = LB_OPT_CHOICE, IN(lb_format_config, high_first), .choices = orders, .value = "low_first",
+     .help = "where the first of the codes that share a byte lies in a file; high_first, as bitsandbytes has it, for codecs of 1, 2 and 4 bits"},
     {.key = "activations", .type = LB_OPT_OBJECT, .offset = LB_NOWHERE, .table = &lb_format_table,
      .help = "mode wa: the format of the layers' inputs; by default the experiment's, else this one"},
     {.key = "layers", .type = LB_OPT_LIST, LIST_IN(lb_format_config, layers, n_layers), .item = &layer_format_item, .min = 1, .max = 1000,

@@ -175,6 +175,42 @@ def posit(n, es):
     return values
 
 
+class PositCodec(TableCodec):
+    """Rounds as the 2022 standard says: the string of bits of the exact number, of which n are kept, to the nearest, ties to even."""
+
+    def __init__(self, n, es):
+        super().__init__(f"POSIT_{n}_{es}", posit(n, es), 1 << (n - 1), config={"name": "POSIT", "n": n, "es": es})
+        self.n, self.es = n, es
+
+    def points(self):
+        """Values, and the posits of one bit more, which lie where decisions fall."""
+        finite = [v for v in posit(self.n + 1, self.es) + [v / 2 for v in self.members[:1] + self.members[-1:]] if v != "nan"]
+        return sorted({abs(v) for v in finite})
+
+    def string(self, v):
+        """The bits behind the sign of v > 0: some of them, and whether there are others."""
+        scale = v.numerator.bit_length() - v.denominator.bit_length()
+        while Fraction(2) ** scale > v:
+            scale -= 1
+        while Fraction(2) ** (scale + 1) <= v:
+            scale += 1
+        r, e = divmod(scale, 1 << self.es)
+        text = ("1" * (r + 1) + "0" if r >= 0 else "0" * -r + "1") + (format(e, f"0{self.es}b") if self.es else "")
+        shifted = (v / Fraction(2) ** scale - 1) * (1 << 80)
+        return text + format(shifted.numerator // shifted.denominator, "080b"), shifted.denominator != 1
+
+    def encode(self, v, overflow="saturate"):
+        if isinstance(v, str):
+            return 0 if v == "-0" else self.nan
+        if v == 0:
+            return 0
+        text, more = self.string(abs(v))
+        kept, rest = int(text[:self.n - 1], 2), text[self.n - 1:]
+        up = rest[0] == "1" and ("1" in rest[1:] or more or kept % 2 == 1)
+        code = min(max(kept + up, 1), (1 << (self.n - 1)) - 1)
+        return code if v > 0 else (1 << self.n) - code
+
+
 def normal_quantiles():
     """NF4: the published constants, held against the definition, which another program may compute with another last digit of binary32."""
     published = [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
@@ -214,7 +250,7 @@ def tables():
     both = {"name": "FLOAT", "e": 2, "m": 2, "inf": 1, "nan": "one"}
     yield TableCodec("FLOAT_E2M2_BOTH", minifloat(2, 2, 1, {14: "inf", 15: "nan"}), 15, config=both, also=wide)
     for n, es in ((8, 2), (8, 0), (5, 1), (12, 2)):
-        yield TableCodec(f"POSIT_{n}_{es}", posit(n, es), 1 << (n - 1), config={"name": "POSIT", "n": n, "es": es}, also=nan)
+        yield PositCodec(n, es)
 
 
 CODECS = {
