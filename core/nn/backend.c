@@ -223,7 +223,12 @@ const char *lb_backend_op(const struct lb_backend *b, size_t i, int *has)
                {"softmax_grad", b->softmax_grad != NULL},
                {"cross_entropy", b->cross_entropy != NULL},
                {"mse", b->mse != NULL},
-               {"sgd", b->sgd != NULL}};
+               {"sgd", b->sgd != NULL},
+               {"gemm_packed", b->gemm_packed != NULL},
+               {"conv2d_packed", b->conv2d_packed != NULL},
+               {"gemm_int8", b->gemm_int8 != NULL},
+               {"conv2d_int8", b->conv2d_int8 != NULL},
+               {"quantize", b->quantize != NULL}};
     if (i >= sizeof ops / sizeof *ops)
         return NULL;
     *has = ops[i].has;

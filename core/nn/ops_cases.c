@@ -6,10 +6,10 @@
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
-static const char *const act_names[] = {"linear", "relu", "scaled_relu", "sigmoid", "tanh"};
+const char *const lb_op_acts[] = {"linear", "relu", "scaled_relu", "sigmoid", "tanh"};
 static const float alpha = 1.1f;
 
-static void add(struct op_case *c, const char *name, struct lb_ref *slot, int role, size_t n)
+void lb_op_add(struct op_case *c, const char *name, struct lb_ref *slot, int role, size_t n)
 {
     c->array[c->n_arrays++] = (struct array){.name = name, .slot = slot, .role = role, .n = n};
 }
@@ -29,20 +29,20 @@ static void make_gemm(struct op_case *c, size_t i)
     const size_t m = products[i / 8].m, n = products[i / 8].n, k = products[i / 8].k;
     const int bias = (i / 8 + i / 4 + i / 2 + i) % 2 == 0;
     *o = (struct lb_gemm){.m = m, .n = n, .k = k, .trans_a = i >> 1 & 1, .trans_b = i >> 2 & 1, .act = (uint32_t)(i % 5), .alpha = alpha};
-    add(c, "a", &o->a, ROLE_IN, m * k);
-    add(c, "b", &o->b, ROLE_IN, k * n);
-    add(c, "c", &o->c, ROLE_OUT, m * n);
+    lb_op_add(c, "a", &o->a, ROLE_IN, m * k);
+    lb_op_add(c, "b", &o->b, ROLE_IN, k * n);
+    lb_op_add(c, "c", &o->c, ROLE_OUT, m * n);
     if (bias)
-        add(c, "bias", &o->bias, ROLE_IN, n);
+        lb_op_add(c, "bias", &o->bias, ROLE_IN, n);
     c->terms = k;
     c->rarity = 256;
     snprintf(c->text, sizeof c->text, "m=%zu n=%zu k=%zu trans_a=%d trans_b=%d bias=%d act=%s", m, n, k, o->trans_a, o->trans_b, bias,
-             act_names[o->act]);
+             lb_op_acts[o->act]);
 }
 
 /* ---- Convolutions ---- */
 
-static const struct lb_conv convolutions[] = {
+static const struct lb_conv convolutions[LB_OP_CONVOLUTIONS] = {
     {.n = 1, .c = 1, .h = 1, .w = 1, .o = 1, .kh = 1, .kw = 1, .stride = 1, .pad = 0},
     {.n = 1, .c = 1, .h = 3, .w = 3, .o = 1, .kh = 3, .kw = 3, .stride = 1, .pad = 0},
     {.n = 1, .c = 1, .h = 3, .w = 3, .o = 2, .kh = 3, .kw = 3, .stride = 1, .pad = 1},
@@ -70,7 +70,7 @@ static const struct lb_conv convolutions[] = {
     {.n = 1, .c = 1, .h = 4, .w = 4, .o = 1, .kh = 1, .kw = 1, .stride = 1, .pad = 2},
 };
 
-static struct lb_conv convolution(struct op_case *c, size_t i)
+struct lb_conv lb_op_convolution(struct op_case *c, size_t i)
 {
     struct lb_conv s = convolutions[i];
     s.oh = (s.h + 2 * s.pad - s.kh) / s.stride + 1;
@@ -84,39 +84,39 @@ static struct lb_conv convolution(struct op_case *c, size_t i)
 static void make_conv2d(struct op_case *c, size_t i)
 {
     struct lb_conv2d *o = &c->args.conv2d;
-    const struct lb_conv s = convolution(c, i / 4);
+    const struct lb_conv s = lb_op_convolution(c, i / 4);
     const int bias = i / 2 % 2;
     *o = (struct lb_conv2d){.s = s, .act = (uint32_t)(i % 5), .alpha = alpha};
-    add(c, "x", &o->x, ROLE_IN, s.n * s.c * s.h * s.w);
-    add(c, "w", &o->w, ROLE_IN, s.o * s.c * s.kh * s.kw);
-    add(c, "y", &o->y, ROLE_OUT, s.n * s.o * s.oh * s.ow);
+    lb_op_add(c, "x", &o->x, ROLE_IN, s.n * s.c * s.h * s.w);
+    lb_op_add(c, "w", &o->w, ROLE_IN, s.o * s.c * s.kh * s.kw);
+    lb_op_add(c, "y", &o->y, ROLE_OUT, s.n * s.o * s.oh * s.ow);
     if (bias)
-        add(c, "bias", &o->bias, ROLE_IN, s.o);
+        lb_op_add(c, "bias", &o->bias, ROLE_IN, s.o);
     c->terms = s.c * s.kh * s.kw;
     char shape[sizeof c->text];
     snprintf(shape, sizeof shape, "%.*s", 120, c->text);
-    snprintf(c->text, sizeof c->text, "%.120s bias=%d act=%s", shape, bias, act_names[o->act]);
+    snprintf(c->text, sizeof c->text, "%.120s bias=%d act=%s", shape, bias, lb_op_acts[o->act]);
 }
 
 static void make_conv2d_dx(struct op_case *c, size_t i)
 {
     struct lb_conv2d_grad *o = &c->args.grad;
-    const struct lb_conv s = convolution(c, i / 2);
+    const struct lb_conv s = lb_op_convolution(c, i / 2);
     *o = (struct lb_conv2d_grad){.s = s};
-    add(c, "w", &o->w, ROLE_IN, s.o * s.c * s.kh * s.kw);
-    add(c, "dy", &o->dy, ROLE_IN, s.n * s.o * s.oh * s.ow);
-    add(c, "dx", &o->out, ROLE_OUT, s.n * s.c * s.h * s.w);
+    lb_op_add(c, "w", &o->w, ROLE_IN, s.o * s.c * s.kh * s.kw);
+    lb_op_add(c, "dy", &o->dy, ROLE_IN, s.n * s.o * s.oh * s.ow);
+    lb_op_add(c, "dx", &o->out, ROLE_OUT, s.n * s.c * s.h * s.w);
     c->terms = s.o * s.kh * s.kw;
 }
 
 static void make_conv2d_dw(struct op_case *c, size_t i)
 {
     struct lb_conv2d_grad *o = &c->args.grad;
-    const struct lb_conv s = convolution(c, i / 2);
+    const struct lb_conv s = lb_op_convolution(c, i / 2);
     *o = (struct lb_conv2d_grad){.s = s};
-    add(c, "x", &o->x, ROLE_IN, s.n * s.c * s.h * s.w);
-    add(c, "dy", &o->dy, ROLE_IN, s.n * s.o * s.oh * s.ow);
-    add(c, "dw", &o->out, ROLE_OUT, s.o * s.c * s.kh * s.kw);
+    lb_op_add(c, "x", &o->x, ROLE_IN, s.n * s.c * s.h * s.w);
+    lb_op_add(c, "dy", &o->dy, ROLE_IN, s.n * s.o * s.oh * s.ow);
+    lb_op_add(c, "dw", &o->out, ROLE_OUT, s.o * s.c * s.kh * s.kw);
     c->terms = s.n * s.oh * s.ow;
 }
 
@@ -129,8 +129,8 @@ static void make_bias_grad(struct op_case *c, size_t i)
 {
     struct lb_bias_grad *o = &c->args.bias;
     *o = (struct lb_bias_grad){.n = biases[i / 2].n, .c = biases[i / 2].c, .p = biases[i / 2].p};
-    add(c, "dy", &o->dy, ROLE_IN, o->n * o->c * o->p);
-    add(c, "db", &o->db, ROLE_OUT, o->c);
+    lb_op_add(c, "dy", &o->dy, ROLE_IN, o->n * o->c * o->p);
+    lb_op_add(c, "db", &o->db, ROLE_OUT, o->c);
     c->terms = o->n * o->p;
     c->rarity = 256;
     snprintf(c->text, sizeof c->text, "n=%zu c=%zu p=%zu", o->n, o->c, o->p);
@@ -144,10 +144,10 @@ static void make_act(struct op_case *c, size_t i)
 {
     struct lb_act_op *o = &c->args.act;
     *o = (struct lb_act_op){.n = lengths[i / 10], .act = (uint32_t)(i / 2 % 5), .alpha = alpha};
-    add(c, "x", &o->x, ROLE_IN, o->n);
-    add(c, "y", &o->y, ROLE_OUT, o->n);
+    lb_op_add(c, "x", &o->x, ROLE_IN, o->n);
+    lb_op_add(c, "y", &o->y, ROLE_OUT, o->n);
     c->rarity = 16;
-    snprintf(c->text, sizeof c->text, "n=%zu act=%s", o->n, act_names[o->act]);
+    snprintf(c->text, sizeof c->text, "n=%zu act=%s", o->n, lb_op_acts[o->act]);
 }
 
 static double act_magnitude(const struct op_case *c, const float *const *in, size_t which, size_t i)
@@ -161,14 +161,14 @@ static void make_act_grad(struct op_case *c, size_t i)
     struct lb_act_op *o = &c->args.act;
     const int in_place = i / 2 % 2;
     *o = (struct lb_act_op){.n = lengths[i / 20], .act = (uint32_t)(i / 4 % 5), .alpha = alpha};
-    add(c, "y", &o->y, ROLE_IN, o->n);
-    add(c, "dy", &o->dy, in_place ? ROLE_BOTH : ROLE_IN, o->n);
+    lb_op_add(c, "y", &o->y, ROLE_IN, o->n);
+    lb_op_add(c, "dy", &o->dy, in_place ? ROLE_BOTH : ROLE_IN, o->n);
     if (in_place)
         c->array[1].alias = &o->dx;
     else
-        add(c, "dx", &o->dx, ROLE_OUT, o->n);
+        lb_op_add(c, "dx", &o->dx, ROLE_OUT, o->n);
     c->rarity = 16;
-    snprintf(c->text, sizeof c->text, "n=%zu act=%s in_place=%d", o->n, act_names[o->act], in_place);
+    snprintf(c->text, sizeof c->text, "n=%zu act=%s in_place=%d", o->n, lb_op_acts[o->act], in_place);
 }
 
 static double act_grad_magnitude(const struct op_case *c, const float *const *in, size_t which, size_t i)
@@ -186,10 +186,10 @@ static void make_sgd(struct op_case *c, size_t i)
     struct lb_sgd *o = &c->args.sgd;
     const size_t r = i / 2 % COUNT(rules);
     *o = (struct lb_sgd){.n = lengths[i / (2 * COUNT(rules))], .lr = rules[r].lr, .momentum = rules[r].momentum, .decay = rules[r].decay};
-    add(c, "g", &o->g, ROLE_IN, o->n);
-    add(c, "w", &o->w, ROLE_BOTH, o->n);
+    lb_op_add(c, "g", &o->g, ROLE_IN, o->n);
+    lb_op_add(c, "w", &o->w, ROLE_BOTH, o->n);
     if (o->momentum > 0)
-        add(c, "v", &o->v, ROLE_BOTH, o->n);
+        lb_op_add(c, "v", &o->v, ROLE_BOTH, o->n);
     c->rarity = 16;
     snprintf(c->text, sizeof c->text, "n=%zu lr=%g momentum=%g decay=%g", o->n, (double)o->lr, (double)o->momentum, (double)o->decay);
 }
@@ -212,8 +212,8 @@ static void make_softmax(struct op_case *c, size_t i)
 {
     struct lb_softmax *o = &c->args.softmax;
     *o = (struct lb_softmax){.rows = tables[i / 2].rows, .cols = tables[i / 2].cols};
-    add(c, "x", &o->x, ROLE_IN, o->rows * o->cols);
-    add(c, "y", &o->y, ROLE_OUT, o->rows * o->cols);
+    lb_op_add(c, "x", &o->x, ROLE_IN, o->rows * o->cols);
+    lb_op_add(c, "y", &o->y, ROLE_OUT, o->rows * o->cols);
     c->terms = o->cols;
     c->rarity = 64;
     snprintf(c->text, sizeof c->text, "rows=%zu cols=%zu", o->rows, o->cols);
@@ -229,9 +229,9 @@ static void make_softmax_grad(struct op_case *c, size_t i)
 {
     struct lb_softmax *o = &c->args.softmax;
     *o = (struct lb_softmax){.rows = tables[i / 2].rows, .cols = tables[i / 2].cols};
-    add(c, "y", &o->y, ROLE_IN, o->rows * o->cols);
-    add(c, "dy", &o->dy, ROLE_IN, o->rows * o->cols);
-    add(c, "dx", &o->dx, ROLE_OUT, o->rows * o->cols);
+    lb_op_add(c, "y", &o->y, ROLE_IN, o->rows * o->cols);
+    lb_op_add(c, "dy", &o->dy, ROLE_IN, o->rows * o->cols);
+    lb_op_add(c, "dx", &o->dx, ROLE_OUT, o->rows * o->cols);
     c->terms = o->cols;
     c->rarity = 64;
     snprintf(c->text, sizeof c->text, "rows=%zu cols=%zu", o->rows, o->cols);
@@ -251,11 +251,11 @@ static void make_loss(struct op_case *c, size_t i, uint32_t reduction)
 {
     struct lb_loss *o = &c->args.loss;
     *o = (struct lb_loss){.rows = tables[i].rows, .cols = tables[i].cols, .reduction = reduction};
-    add(c, "x", &o->x, ROLE_IN, o->rows * o->cols);
-    add(c, "labels", &o->labels, ROLE_LABELS, o->rows);
+    lb_op_add(c, "x", &o->x, ROLE_IN, o->rows * o->cols);
+    lb_op_add(c, "labels", &o->labels, ROLE_LABELS, o->rows);
     c->array[1].classes = o->cols;
-    add(c, "loss", &o->loss, ROLE_OUT, o->rows);
-    add(c, "dx", &o->dx, ROLE_OUT, o->rows * o->cols);
+    lb_op_add(c, "loss", &o->loss, ROLE_OUT, o->rows);
+    lb_op_add(c, "dx", &o->dx, ROLE_OUT, o->rows * o->cols);
     c->terms = o->cols;
     c->rarity = 64;
     snprintf(c->text, sizeof c->text, "rows=%zu cols=%zu reduction=%s", o->rows, o->cols, reduction == LB_HALF ? "half" : "mean");
@@ -312,19 +312,29 @@ RUN(softmax_grad, softmax)
 RUN(cross_entropy, loss)
 RUN(mse, loss)
 RUN(sgd, sgd)
+RUN(gemm_packed, gemm_packed)
+RUN(conv2d_packed, conv2d_packed)
+RUN(gemm_int8, gemm_packed)
+RUN(conv2d_int8, conv2d_packed)
+RUN(quantize, quantize)
 
 const struct op_kind lb_op_kinds[] = {
-    {"gemm", 8 * COUNT(products), make_gemm, run_gemm, NULL},
-    {"conv2d", 4 * COUNT(convolutions), make_conv2d, run_conv2d, NULL},
-    {"conv2d_dx", 2 * COUNT(convolutions), make_conv2d_dx, run_conv2d_dx, NULL},
-    {"conv2d_dw", 2 * COUNT(convolutions), make_conv2d_dw, run_conv2d_dw, NULL},
-    {"bias_grad", 2 * COUNT(biases), make_bias_grad, run_bias_grad, NULL},
-    {"act", 10 * COUNT(lengths), make_act, run_act, act_magnitude},
-    {"act_grad", 20 * COUNT(lengths), make_act_grad, run_act_grad, act_grad_magnitude},
-    {"softmax", 2 * COUNT(tables), make_softmax, run_softmax, one},
-    {"softmax_grad", 2 * COUNT(tables), make_softmax_grad, run_softmax_grad, softmax_grad_magnitude},
-    {"cross_entropy", 2 * COUNT(tables), make_cross_entropy, run_cross_entropy, cross_entropy_magnitude},
-    {"mse", 4 * COUNT(tables), make_mse, run_mse, mse_magnitude},
-    {"sgd", 8 * COUNT(lengths), make_sgd, run_sgd, sgd_magnitude},
+    {"gemm", 8 * COUNT(products), make_gemm, run_gemm, NULL, 0},
+    {"conv2d", 4 * COUNT(convolutions), make_conv2d, run_conv2d, NULL, 0},
+    {"conv2d_dx", 2 * COUNT(convolutions), make_conv2d_dx, run_conv2d_dx, NULL, 0},
+    {"conv2d_dw", 2 * COUNT(convolutions), make_conv2d_dw, run_conv2d_dw, NULL, 0},
+    {"bias_grad", 2 * COUNT(biases), make_bias_grad, run_bias_grad, NULL, 0},
+    {"act", 10 * COUNT(lengths), make_act, run_act, act_magnitude, 0},
+    {"act_grad", 20 * COUNT(lengths), make_act_grad, run_act_grad, act_grad_magnitude, 0},
+    {"softmax", 2 * COUNT(tables), make_softmax, run_softmax, one, 0},
+    {"softmax_grad", 2 * COUNT(tables), make_softmax_grad, run_softmax_grad, softmax_grad_magnitude, 0},
+    {"cross_entropy", 2 * COUNT(tables), make_cross_entropy, run_cross_entropy, cross_entropy_magnitude, 0},
+    {"mse", 4 * COUNT(tables), make_mse, run_mse, mse_magnitude, 0},
+    {"sgd", 8 * COUNT(lengths), make_sgd, run_sgd, sgd_magnitude, 0},
+    {"gemm_packed", LB_OP_GEMM_PACKED, lb_op_make_gemm_packed, run_gemm_packed, lb_op_gemm_packed_magnitude, 0},
+    {"conv2d_packed", LB_OP_CONV2D_PACKED, lb_op_make_conv2d_packed, run_conv2d_packed, lb_op_conv2d_packed_magnitude, 0},
+    {"gemm_int8", LB_OP_GEMM_INT8, lb_op_make_gemm_int8, run_gemm_int8, lb_op_gemm_int8_magnitude, 0},
+    {"conv2d_int8", LB_OP_CONV2D_INT8, lb_op_make_conv2d_int8, run_conv2d_int8, lb_op_conv2d_int8_magnitude, 0},
+    {"quantize", LB_OP_QUANTIZE, lb_op_make_quantize, run_quantize, NULL, 1},
 };
 const size_t lb_op_kinds_n = COUNT(lb_op_kinds);

@@ -4,6 +4,7 @@
 #define LB_OPS_CASES_H
 
 #include "core/nn/backend.h"
+#include "core/nn/ops_quantizer.h"
 
 enum role { ROLE_IN, ROLE_OUT, ROLE_BOTH /* read and written */, ROLE_LABELS /* int32 below `classes` */ };
 
@@ -24,6 +25,9 @@ union op_args {
     struct lb_softmax softmax;
     struct lb_loss loss;
     struct lb_sgd sgd;
+    struct lb_gemm_packed gemm_packed;
+    struct lb_conv2d_packed conv2d_packed;
+    struct lb_quantize quantize;
 };
 
 enum { MAX_ARRAYS = 4 };
@@ -35,6 +39,14 @@ struct op_case {
     size_t terms;    /* of the longest sum */
     unsigned rarity; /* special cases: one element in so many is an infinity or a NaN */
     char text[192];  /* its shape and flags */
+
+    /* What the device holds beside its buffers: weights where like.codec is set, a quantizer where by.codec is; and where it stands in the args. */
+    struct lb_ops_like like;
+    uint32_t uses;
+    struct lb_ops_quantizer_like by;
+    void **object;
+    const float *unpacked; /* what the weights are worth; only for `magnitude` */
+    int spread;            /* numbers of many sizes, half of them with few digits, so that there are ties */
 };
 
 struct op_kind {
@@ -45,9 +57,34 @@ struct op_kind {
     /* The magnitude that rounding errors are relative to, of element i of the array `which`; `in`: each array's values before the op, NULL where it has none.
      * NULL: the sum of magnitudes, which is the op without its activation on the absolute values of its inputs. */
     double (*magnitude)(const struct op_case *c, const float *const *in, size_t which, size_t i);
+    int always_exact; /* bit for bit of every backend */
 };
 
 extern const struct op_kind lb_op_kinds[];
 extern const size_t lb_op_kinds_n;
+
+/* Shared by the files with cases. */
+extern const char *const lb_op_acts[];
+void lb_op_add(struct op_case *c, const char *name, struct lb_ref *slot, int role, size_t n);
+enum { LB_OP_CONVOLUTIONS = 25 };
+struct lb_conv lb_op_convolution(struct op_case *c, size_t i); /* and its text and rarity */
+
+/* ops_cases_packed.c, ops_cases_quantize.c */
+enum {
+    LB_OP_GEMM_PACKED = 6 * 56,
+    LB_OP_CONV2D_PACKED = 4 * LB_OP_CONVOLUTIONS,
+    LB_OP_GEMM_INT8 = 8 * 16,
+    LB_OP_CONV2D_INT8 = 2 * LB_OP_CONVOLUTIONS
+};
+void lb_op_make_gemm_packed(struct op_case *c, size_t i);
+void lb_op_make_conv2d_packed(struct op_case *c, size_t i);
+void lb_op_make_gemm_int8(struct op_case *c, size_t i);
+void lb_op_make_conv2d_int8(struct op_case *c, size_t i);
+double lb_op_gemm_packed_magnitude(const struct op_case *c, const float *const *in, size_t which, size_t i);
+double lb_op_conv2d_packed_magnitude(const struct op_case *c, const float *const *in, size_t which, size_t i);
+double lb_op_gemm_int8_magnitude(const struct op_case *c, const float *const *in, size_t which, size_t i);
+double lb_op_conv2d_int8_magnitude(const struct op_case *c, const float *const *in, size_t which, size_t i);
+enum { LB_OP_QUANTIZE = 6 * 36 };
+void lb_op_make_quantize(struct op_case *c, size_t i);
 
 #endif

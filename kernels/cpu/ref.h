@@ -15,11 +15,25 @@ struct ref_conv {
     size_t n, c, h, w, o, kh, kw, stride, pad, oh, ow;
 };
 
+/* A matrix of weights that is made row by row: `read` writes row i, with room for `ld` elements, of which the first k count. */
+enum { REF_PANEL = 32 };
+struct ref_rows {
+    void (*read)(const struct ref_rows *w, size_t i, float *x);
+    const void *of;
+    float *panel; /* scratch for REF_PANEL * ld elements */
+    size_t ld;    /* at least k */
+};
+
 struct ref_kernels {
     const char *isa;
     /* c (m, n) = act(op(a) op(b) + bias (n)); a (m, k), or (k, m) transposed; b (k, n), or (n, k). bias may be NULL. */
     void (*gemm)(const float *a, const float *b, const float *bias, float *c, size_t m, size_t n, size_t k, int trans_a, int trans_b,
                  int act, float alpha);
+    /* gemm with b transposed, and conv2d, with weights made row by row. */
+    void (*gemm_rows)(const float *a, const struct ref_rows *w, const float *bias, float *c, size_t m, size_t n, size_t k, int act,
+                      float alpha);
+    void (*conv2d_rows)(const struct ref_conv *s, const float *x, const struct ref_rows *w, const float *bias, float *y, int act,
+                        float alpha);
     void (*conv2d)(const struct ref_conv *s, const float *x, const float *w, const float *bias, float *y, int act, float alpha);
     void (*conv2d_dx)(const struct ref_conv *s, const float *dy, const float *w, float *dx);
     void (*conv2d_dw)(const struct ref_conv *s, const float *dy, const float *x, float *dw);

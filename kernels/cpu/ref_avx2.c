@@ -6,6 +6,8 @@
 const struct ref_kernels ref_kernels_avx2 = {
     .isa = "avx2",
     .gemm = gemm,
+    .gemm_rows = gemm_rows,
+    .conv2d_rows = conv2d_rows,
     .conv2d = conv2d,
     .conv2d_dx = conv2d_dx,
     .conv2d_dw = conv2d_dw,

@@ -43,6 +43,7 @@ struct product {
     fill_row *row;
     fill_tile *tile;
     float *out;
+    size_t ld_out; /* elements from row to row of out */
     size_t m, n, k;
     const float *row_bias, *col_bias; /* NULL: none */
     int act;
@@ -76,7 +77,7 @@ static void product_block(const struct product *p, size_t i0, size_t ni, size_t 
             float v = total[i][j];
             v = p->row_bias ? v + p->row_bias[i0 + i] : v;
             v = p->col_bias ? v + p->col_bias[j0 + j] : v;
-            p->out[(i0 + i) * p->n + j0 + j] = activate(p->act, p->alpha, v);
+            p->out[(i0 + i) * p->ld_out + j0 + j] = activate(p->act, p->alpha, v);
         }
 }
 
@@ -116,6 +117,7 @@ static void gemm(const float *a, const float *b, const float *bias, float *c, si
                               .row = gemm_row,
                               .tile = gemm_tile,
                               .out = c,
+                              .ld_out = n,
                               .m = m,
                               .n = n,
                               .k = k,
@@ -123,6 +125,35 @@ static void gemm(const float *a, const float *b, const float *bias, float *c, si
                               .act = act,
                               .alpha = alpha};
     product(&p);
+}
+
+/* Weights are read 32 rows at a time: those of the outputs that are made side by side. */
+static size_t read_panel(const struct ref_rows *w, size_t row, size_t rows)
+{
+    const size_t n = rows - row < REF_PANEL ? rows - row : (size_t)REF_PANEL;
+    for (size_t i = 0; i < n; i++)
+        w->read(w, row + i, w->panel + i * w->ld);
+    return n;
+}
+
+static void gemm_rows(const float *a, const struct ref_rows *w, const float *bias, float *c, size_t m, size_t n, size_t k, int act,
+                      float alpha)
+{
+    for (size_t j = 0; j < n; j += REF_PANEL) {
+        const struct product p = {.a = {.p = a, .ld = k},
+                                  .b = {.p = w->panel, .ld = w->ld, .trans = 1},
+                                  .row = gemm_row,
+                                  .tile = gemm_tile,
+                                  .out = c + j,
+                                  .ld_out = n,
+                                  .m = m,
+                                  .n = read_panel(w, j, n),
+                                  .k = k,
+                                  .col_bias = bias ? bias + j : NULL,
+                                  .act = act,
+                                  .alpha = alpha};
+        product(&p);
+    }
 }
 
 /* ---- Convolution. Taps outside the image are zeros that are multiplied. ---- */
@@ -146,22 +177,39 @@ static void conv_tile(const struct factor *f, size_t k0, size_t nk, size_t j0, s
     }
 }
 
-static void conv2d(const struct ref_conv *s, const float *x, const float *w, const float *bias, float *y, int act, float alpha)
+/* Output channels o to o + n, whose weights are w (n, ldw). */
+static void conv_channels(const struct ref_conv *s, const float *x, const float *w, size_t ldw, size_t o, size_t n, const float *bias,
+                          float *y, int act, float alpha)
 {
-    const size_t k = s->c * s->kh * s->kw, positions = s->oh * s->ow;
+    const size_t positions = s->oh * s->ow;
     for (size_t sample = 0; sample < s->n; sample++) {
-        const struct product p = {.a = {.p = w, .ld = k},
+        const struct product p = {.a = {.p = w, .ld = ldw},
                                   .b = {.p = x, .s = s, .sample = sample},
                                   .row = gemm_row,
                                   .tile = conv_tile,
-                                  .out = y + sample * s->o * positions,
-                                  .m = s->o,
+                                  .out = y + (sample * s->o + o) * positions,
+                                  .ld_out = positions,
+                                  .m = n,
                                   .n = positions,
-                                  .k = k,
-                                  .row_bias = bias,
+                                  .k = s->c * s->kh * s->kw,
+                                  .row_bias = bias ? bias + o : NULL,
                                   .act = act,
                                   .alpha = alpha};
         product(&p);
+    }
+}
+
+static void conv2d(const struct ref_conv *s, const float *x, const float *w, const float *bias, float *y, int act, float alpha)
+{
+    conv_channels(s, x, w, s->c * s->kh * s->kw, 0, s->o, bias, y, act, alpha);
+}
+
+static void conv2d_rows(const struct ref_conv *s, const float *x, const struct ref_rows *w, const float *bias, float *y, int act,
+                        float alpha)
+{
+    for (size_t o = 0; o < s->o; o += REF_PANEL) {
+        const size_t n = read_panel(w, o, s->o);
+        conv_channels(s, x, w->panel, w->ld, o, n, bias, y, act, alpha);
     }
 }
 
@@ -230,6 +278,7 @@ static void conv2d_dx(const struct ref_conv *s, const float *dy, const float *w,
                                   .row = dx_row,
                                   .tile = dx_tile,
                                   .out = dx + sample * image,
+                                  .ld_out = s->h * s->w,
                                   .m = s->c,
                                   .n = s->h * s->w,
                                   .k = s->o * s->kh * s->kw,
@@ -277,6 +326,7 @@ static void conv2d_dw(const struct ref_conv *s, const float *dy, const float *x,
                               .row = dw_row,
                               .tile = dw_tile,
                               .out = dw,
+                              .ld_out = s->c * s->kh * s->kw,
                               .m = s->o,
                               .n = s->c * s->kh * s->kw,
                               .k = s->n * s->oh * s->ow,

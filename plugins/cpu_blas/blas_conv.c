@@ -106,6 +106,7 @@ struct job {
     float *out;
     uint32_t act;
     float alpha;
+    size_t first, o, ldw; /* forward: output channels first .. first + o - 1, whose weights are w (o, ldw) */
     size_t each, parts;
     float *scratch; /* (parts, each): what follows, one after the other */
 };
@@ -133,7 +134,7 @@ static int start(struct job *j, struct device *d, const struct lb_conv *s, size_
     j->l = layout(s);
     j->parts = blas_parts(d, s->n * s->o * j->l.k * j->l.p, s->n);
     j->each = padded(j->l.planes) + padded(j->l.k * j->l.p) + padded(2 * s->stride) + padded(sum);
-    j->scratch = blas_scratch(d, j->parts * j->each);
+    j->scratch = blas_scratch(d, &d->scratch, j->parts * j->each);
     return j->scratch ? 0 : -1;
 }
 
@@ -144,22 +145,30 @@ static void forward(void *arg, size_t part)
     const struct range r = blas_range(l->s.n, 1, j->parts, part);
     const struct room m = room(j, part);
     for (size_t n = r.begin; n < r.end; n++) {
-        float *y = j->out + n * l->s.o * l->p;
+        float *y = j->out + (n * l->s.o + j->first) * l->p;
         to_planes(l, j->x + n * l->s.c * l->s.h * l->s.w, m.planes, m.part);
         to_col(l, m.planes, m.col);
-        blas_sgemm(j->d, 0, 0, l->s.o, l->p, l->k, j->w, l->k, m.col, l->p, 0.0f, y, l->p);
-        for (size_t i = 0; i < l->s.o; i++)
-            blas_activate(j->d, y + i * l->p, l->p, j->bias ? j->bias[i] : 0.0f, j->act, j->alpha);
+        blas_sgemm(j->d, 0, 0, j->o, l->p, l->k, j->w, j->ldw, m.col, l->p, 0.0f, y, l->p);
+        for (size_t i = 0; i < j->o; i++)
+            blas_activate(j->d, y + i * l->p, l->p, j->bias ? j->bias[j->first + i] : 0.0f, j->act, j->alpha);
     }
+}
+
+int blas_conv2d_channels(struct device *d, const struct lb_conv2d *o, size_t first, size_t n, const float *w, size_t ld)
+{
+    struct job j = {.x = lb_f32(o->x), .w = w, .bias = lb_f32(o->bias), .out = lb_f32(o->y), .act = o->act, .alpha = o->alpha};
+    j.first = first;
+    j.o = n;
+    j.ldw = ld;
+    if (start(&j, d, &o->s, 0))
+        return -1;
+    blas_parallel(j.d, j.parts, forward, &j);
+    return 0;
 }
 
 int blas_conv2d(void *dev, const struct lb_conv2d *o)
 {
-    struct job j = {.x = lb_f32(o->x), .w = lb_f32(o->w), .bias = lb_f32(o->bias), .out = lb_f32(o->y), .act = o->act, .alpha = o->alpha};
-    if (start(&j, dev, &o->s, 0))
-        return -1;
-    blas_parallel(j.d, j.parts, forward, &j);
-    return 0;
+    return blas_conv2d_channels(dev, o, 0, o->s.o, lb_f32(o->w), o->s.c * o->s.kh * o->s.kw);
 }
 
 static void input_gradient(void *arg, size_t part)

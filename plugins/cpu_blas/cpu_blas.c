@@ -17,16 +17,16 @@ int blas_fail(const struct device *d, const char *text)
     return -1;
 }
 
-float *blas_scratch(struct device *d, size_t n)
+float *blas_scratch(const struct device *d, struct scratch *s, size_t n)
 {
-    if (n <= d->scratch_floats)
-        return d->scratch;
-    d->host->free(d->host, d->scratch);
-    d->scratch = n < SIZE_MAX / sizeof *d->scratch ? d->host->alloc(d->host, n * sizeof *d->scratch) : NULL;
-    d->scratch_floats = d->scratch ? n : 0;
-    if (!d->scratch)
+    if (n <= s->floats)
+        return s->at;
+    d->host->free(d->host, s->at);
+    s->at = n < SIZE_MAX / sizeof *s->at ? d->host->alloc(d->host, n * sizeof *s->at) : NULL;
+    s->floats = s->at ? n : 0;
+    if (!s->at)
         blas_fail(d, "out of memory");
-    return d->scratch;
+    return s->at;
 }
 
 /* ---- The device ---- */
@@ -61,7 +61,8 @@ static void close_device(void *dev)
 {
     struct device *d = dev;
     blas_unload(&d->blas);
-    d->host->free(d->host, d->scratch);
+    d->host->free(d->host, d->scratch.at);
+    d->host->free(d->host, d->panel.at);
     d->host->free(d->host, d);
 }
 
@@ -224,6 +225,10 @@ static const struct lb_backend cpu_blas = {
     .cross_entropy = cross_entropy,
     .mse = mse,
     .sgd = sgd,
+    .weights_create = blas_weights_create,
+    .weights_free = blas_weights_free,
+    .gemm_packed = blas_gemm_packed,
+    .conv2d_packed = blas_conv2d_packed,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&cpu_blas.base, NULL};

@@ -21,12 +21,17 @@ struct blas {
     char core[32]; /* the kernels that OpenBLAS uses, by its name for the CPU */
 };
 
+/* Memory that grows to what the largest op needs, then stays. */
+struct scratch {
+    float *at;
+    size_t floats;
+};
+
 struct device {
     const struct lb_host *host;
     const struct ref_kernels *k;
     struct blas blas;
-    float *scratch; /* grows to what the largest op needs, then stays */
-    size_t scratch_floats;
+    struct scratch scratch, panel; /* panel: rows of packed weights */
 };
 
 /* Loads OpenBLAS on one thread of its own, with kernels that fit host->cpu. 0, or -1 with the reason. */
@@ -34,7 +39,7 @@ int blas_load(const struct lb_host *h, struct blas *b, char *why, size_t why_siz
 void blas_unload(struct blas *b);
 
 /* Room for n floats, contents undefined, valid until the next call; NULL after a log message. */
-float *blas_scratch(struct device *d, size_t n);
+float *blas_scratch(const struct device *d, struct scratch *s, size_t n);
 int blas_fail(const struct device *d, const char *text); /* logs; -1 */
 
 /* Calls fn(arg, i) for i < parts. How many parts `work` multiplications are worth: 1 where waking threads costs more than it brings. */
@@ -63,7 +68,15 @@ void blas_join(float *const *in, size_t n, size_t stride, float *x);
 
 int blas_gemm(void *dev, const struct lb_gemm *o);
 int blas_conv2d(void *dev, const struct lb_conv2d *o);
+/* Output channels first .. first + n - 1 of `o`, whose weights are w (n, ld). */
+int blas_conv2d_channels(struct device *d, const struct lb_conv2d *o, size_t first, size_t n, const float *w, size_t ld);
 int blas_conv2d_dx(void *dev, const struct lb_conv2d_grad *o);
 int blas_conv2d_dw(void *dev, const struct lb_conv2d_grad *o);
+
+/* blas_weights.c: weights that stay packed, unpacked a panel of rows at a time. */
+void *blas_weights_create(void *dev, const struct lb_packed *w, uint32_t uses, size_t *bytes, char *why, size_t why_size);
+void blas_weights_free(void *dev, void *w);
+int blas_gemm_packed(void *dev, const struct lb_gemm_packed *o);
+int blas_conv2d_packed(void *dev, const struct lb_conv2d_packed *o);
 
 #endif

@@ -355,7 +355,7 @@ def main():
     mode, what = sys.argv[1:]
     if mode == "run":
         import arithmetic_run
-        arithmetic_run.check(what, same, same_encoding, codec_of, format_json, wrong)
+        arithmetic_run.check(what, same, same_encoding, codec_of, spec_of, format_json, wrong)
     else:
         {"ops": check_ops, "encode": check_encode}[mode](what)
     for line in wrong:

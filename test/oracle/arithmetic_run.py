@@ -10,11 +10,12 @@ from pathlib import Path
 
 import exact_arithmetic as ex
 import exact_formats as fmt
+import exact_scales as scales
 import numpy as np
 from exact_arithmetic import f32
 from safetensors.numpy import load_file, save_file
 
-SEED, CLASSES, TEST = 3, 4, 9
+SEED, CLASSES, TEST, BATCH = 3, 4, 9, 4
 INPUT = (2, 6, 5)
 
 # Small networks that together use every layer, activation, loss, reduction, shuffle and rule of initial values.
@@ -86,10 +87,23 @@ def initial(layers):
     return params
 
 
-def forward(layers, params, x):
+def encoded_input(activations, layer, x, sample):  # 8.11
+    """What a layer with weights reads in mode wa; `sample`: the first of the batch."""
+    codec, spec, how = activations
+    stream = 0x30000 + int(layer["names"][0].split(".")[0])
+    u = (lambda e: fmt.word_of(SEED, stream, sample * x.shape[1] + e)) if how.get("rounding") == "stochastic" else lambda e: None
+    if spec["per"] == "none":
+        values = [codec.decode(codec.encode(float(v), u=u(e), **how)) for e, v in enumerate(x.ravel())]
+        return np.array(values, f32).reshape(x.shape)
+    return scales.encode_matrix(codec, x, spec, how, u)[1]
+
+
+def forward(layers, params, x, activations=None, sample=0):
     """The output of every layer, (batch, elements) each."""
     outputs = []
     for layer in layers:
+        if activations and "names" in layer:
+            x = encoded_input(activations, layer, x, sample)
         if layer["kind"] == "activation":
             y = ex.softmax(x) if layer["act"] == "softmax" else ex.activate(layer["act"], layer["alpha"], x)
         else:
@@ -177,9 +191,11 @@ def content_hash(path):
     return h.hexdigest()
 
 
-def expected_row(layers, params, codec, encoded, x_test, y_test, name):
+def expected_row(layers, params, codec, encoded, x_test, y_test, name, activations=None):
     decoded = {n: e[1].reshape(params[n].shape) for n, e in encoded.items()}
-    base, out = forward(layers, params, x_test), forward(layers, decoded, x_test)
+    base = forward(layers, params, x_test)
+    batches = [forward(layers, decoded, x_test[i:i + BATCH], activations, i) for i in range(0, len(x_test), BATCH)]
+    out = [np.concatenate(parts) for parts in zip(*batches)]
     row = fmt.metrics(base[-1], out[-1], logits_of(layers, base), logits_of(layers, out), y_test)
     hist = dict(zip(["hist_le10", "hist_le20", "hist_le30", "hist_le40", "hist_le50", "hist_le100", "hist_gt100"], row.pop("hist")))
     all_signal = all_noise = 0.0
@@ -207,6 +223,33 @@ def expected_row(layers, params, codec, encoded, x_test, y_test, name):
     return {k: v for k, v in row.items() if v is not None}
 
 
+# Activations of mode wa; the weights are F16.
+ACTIVATIONS = [("F8_E4M3", {"per": "none"}, {}), ("I8", {"per": "tensor", "rule": "absmax"}, {}), ("I8", {"per": "row", "rule": "absmax"}, {"rounding": "stochastic"}),
+               ("F4", {"per": "block", "block": 32, "rule": "floor", "format": {"codec": "F8_E8M0"}}, {}),
+               ("F4", {"per": "block", "block": 8, "rule": "absmax", "format": {"codec": "F8_E4M3", "scale": {"per": "tensor", "rule": "absmax"}}}, {"rounding": "stochastic"}),
+               ("I4", {"per": "tensor", "rule": "fixed", "value": 0.3}, {"rounding": "stochastic"})]
+
+
+def check_activations(lowbit, folder, config, same, codec_of, spec_of, wrong, x, y):
+    formats = [{"name": f"format{i}", "codec": "F16", "activations": {"codec": c, "scale": s, **how}} for i, (c, s, how) in enumerate(ACTIVATIONS)]
+    Path(f"{folder}/wa.json").write_text(json.dumps({**config, "models": MODELS[:2], "formats": formats, "modes": ["wa"]}))
+    if subprocess.run([lowbit, "run", f"{folder}/wa.json", "--out", f"{folder}/wa", "--quiet"], stdout=subprocess.DEVNULL).returncode:
+        wrong.append("lowbit run of mode wa failed")
+        return
+    trials = [t for t in map(json.loads, Path(f"{folder}/wa/trials.jsonl").read_text().splitlines()) if t["kind"] == "trial"]
+    for model in MODELS[:2]:
+        layers, params = trained(model, x[:-TEST], y[:-TEST])
+        encoded = {n: fmt.encode_tensor(codec_of("F16"), w, ("none",), {}, SEED, 0x20000 + p) for p, (n, w) in enumerate(params.items())}
+        for i, (name, scale, how) in enumerate(ACTIVATIONS):
+            found = next(t for t in trials if t["model"] == model["name"] and t["format"] == f"format{i}")["row"]
+            row = expected_row(layers, params, codec_of("F16"), encoded, x[-TEST:], y[-TEST:], f"format{i}", (codec_of(name), spec_of(scale), how))
+            for key in sorted(row):
+                a, b = as_journal(row[key]), found.get(key)
+                same("wa", [0], [int(a != b)])
+                if a != b:
+                    wrong[-1] = f"{model['name']}, activations {name} {scale} {how}: {key}: by the page {a!r}, by lowbit {b!r}"
+
+
 def as_journal(v):
     """NaN and infinities are text there."""
     if isinstance(v, float) and not math.isfinite(v):
@@ -214,7 +257,7 @@ def as_journal(v):
     return v
 
 
-def check(lowbit, same, same_encoding, codec_of, format_json, wrong):
+def check(lowbit, same, same_encoding, codec_of, spec_of, format_json, wrong):
     rng = np.random.default_rng(11)
     n = 31 + TEST
     x, y = rng.normal(0, 1, (n, *INPUT)).astype(f32), rng.integers(0, CLASSES, n).astype(np.int32)
@@ -224,12 +267,13 @@ def check(lowbit, same, same_encoding, codec_of, format_json, wrong):
         save_file({"x": x, "y": y}, f"{folder}/data.safetensors")
         formats = [{"name": f"format{i}", **format_json(*f)} for i, f in enumerate(FORMATS)]
         config = {"data": {"source": "file", "path": f"{folder}/data.safetensors", "test": TEST}, "models": MODELS, "seeds": [SEED],
-                  "formats": formats, "infer": {"batch": 4}}
+                  "formats": formats, "infer": {"batch": BATCH}}
         Path(f"{folder}/run.json").write_text(json.dumps(config))
         done = subprocess.run([lowbit, "run", f"{folder}/run.json", "--out", f"{folder}/out", "--quiet"], stdout=subprocess.DEVNULL)
         if done.returncode:
             wrong.append(f"lowbit run: exit status {done.returncode}")
             return
+        check_activations(lowbit, folder, config, same, codec_of, spec_of, wrong, flat, y)
         lines = [json.loads(line) for line in Path(f"{folder}/out/trials.jsonl").read_text().splitlines()]
         for model in MODELS:
             layers, params = trained(model, flat[:-TEST], y[:-TEST])

@@ -9,7 +9,7 @@
 #include "core/nn/metrics.h"
 #include "core/nn/train.h"
 #include "kernels/canon.h"
-#include "kernels/cpu/ref.h"
+#include "kernels/cpu/ref_packed.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -276,6 +276,130 @@ static void dump_init(struct dump *d)
     }
 }
 
+/* ---- Weights in a format: a byte a code, so that the page has nothing to unpack ---- */
+
+static void decode_bytes(const struct ref_codes *c, const void *codes, size_t first, size_t n, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = ((const float *)c->of)[((const unsigned char *)codes)[first + i]];
+}
+
+static void decode_floats(const struct ref_codes *c, const void *codes, size_t first, size_t n, float *x)
+{
+    (void)c;
+    memcpy(x, (const float *)codes + first, n * sizeof *x);
+}
+
+/* What codes are worth: whole numbers of `bits` bits, as they are or as they are signed, or E2M1. */
+enum values { UNSIGNED, SIGNED, E2M1 };
+
+static const float *put_values(struct dump *d, unsigned bits, enum values kind)
+{
+    static const float e2m1[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+    const uint32_t n = 1u << bits;
+    float *v = place_f32(d, "values", 1, n);
+    for (uint32_t c = 0; c < n; c++)
+        v[c] = kind == E2M1 ? (c & 8 ? -e2m1[c & 7] : e2m1[c & 7]) : kind == SIGNED && 2 * c >= n ? (float)c - (float)n : (float)c;
+    return v;
+}
+
+static const struct {
+    int32_t m, n, k, block, act, bias, a_block, bits, values, second, offset, zeros, draw;
+} packed_cases[] = {
+    {3, 5, 70, 32, REF_LINEAR, 1, 0, 4, SIGNED, 0, 0, 0, PLAIN},        {2, 4, 300, 300, REF_RELU, 0, 32, 8, SIGNED, 0, 0, 0, SCALED},
+    {4, 3, 96, 16, REF_SIGMOID, 1, 64, 4, E2M1, 1, 0, 0, PLAIN},        {2, 6, 65, 7, REF_TANH, 1, 33, 4, UNSIGNED, 1, 1, 1, SCALED},
+    {3, 2, 50, 25, REF_SCALED_RELU, 1, 0, 2, SIGNED, 0, 0, 1, SPECIAL}, {5, 4, 40, 32, REF_LINEAR, 0, 16, 8, UNSIGNED, 0, 0, 1, SPECIAL},
+    {1, 1, 33000, 33000, REF_LINEAR, 1, 0, 8, SIGNED, 0, 0, 0, PLAIN}};
+enum { PACKED_CASES = sizeof packed_cases / sizeof *packed_cases, GROUP2 = 3 };
+
+/* The weights of a case, (n, k), as tensors and as a matrix. */
+static struct ref_packed put_weights(struct dump *d, size_t i, size_t n, size_t k)
+{
+    const size_t block = (size_t)packed_cases[i].block < k ? (size_t)packed_cases[i].block : k, per_row = (k + block - 1) / block;
+    const unsigned bits = (unsigned)packed_cases[i].bits;
+    unsigned char *codes = place(d, "codes", LB_U8, 2, (const size_t[]){n, k});
+    float *scales = draw(d, "scales", 1, n * per_row, (enum draw)packed_cases[i].draw);
+    put_ints(d, 9,
+             (const int32_t[]){packed_cases[i].m, (int32_t)n, (int32_t)k, (int32_t)block, (int32_t)per_row, packed_cases[i].act,
+                               packed_cases[i].bias, packed_cases[i].a_block, GROUP2});
+    put_floats(d, 2, (const float[]){alpha, 0.3f});
+    struct ref_packed p = {.rows = n,
+                           .cols = k,
+                           .q = {decode_bytes, put_values(d, bits, (enum values)packed_cases[i].values), 8, 1, 1},
+                           .codes = codes,
+                           .row_bytes = k,
+                           .scaled = 1,
+                           .block = block,
+                           .scale_row = per_row,
+                           .n_scales = n * per_row,
+                           .s = {decode_floats, NULL, 32, 1, 4},
+                           .scales = (const unsigned char *)scales,
+                           .group2 = GROUP2};
+    d->stream++;
+    for (size_t j = 0; j < n * k; j++)
+        codes[j] = (unsigned char)(canon_random64(20240229, d->stream, j).w[0] % (1u << bits));
+    if (packed_cases[i].second)
+        p.scale2 = draw(d, "scale2", 1, (p.n_scales + GROUP2 - 1) / GROUP2, PLAIN);
+    if (packed_cases[i].offset) {
+        place(d, "offset", LB_I32, 1, (const size_t[]){1});
+        p.has_offset = 1;
+        p.offset = 0.3f;
+    }
+    if (packed_cases[i].zeros) {
+        float *z = place_f32(d, "zeros", 1, p.n_scales);
+        for (size_t g = 0; g < p.n_scales; g++)
+            z[g] = (float)(canon_random64(20240229, d->stream, UINT64_C(1) << 40 | g).w[0] % (1u << bits));
+        p.zeros = z;
+    }
+    return p;
+}
+
+static void dump_packed(struct dump *d)
+{
+    static float panel[REF_PANEL * 512];
+    for (size_t i = 0; i + 1 < PACKED_CASES; i++) {
+        const size_t m = (size_t)packed_cases[i].m, n = (size_t)packed_cases[i].n, k = (size_t)packed_cases[i].k;
+        begin(d, "packed", i);
+        const struct ref_packed p = put_weights(d, i, n, k);
+        const struct ref_rows rows = ref_packed_rows(&p, panel);
+        const float *a = draw(d, "a", m, k, (enum draw)packed_cases[i].draw);
+        const float *bias = packed_cases[i].bias ? draw(d, "bias", 1, n, PLAIN) : NULL;
+        d->k->gemm_rows(a, &rows, bias, place_f32(d, "c", m, n), m, n, k, packed_cases[i].act, alpha);
+    }
+}
+
+/* With room for every case. */
+static struct ref_int8 room(const struct ref_packed *p, size_t codes)
+{
+    static int8_t a[1 << 16];
+    static float sa[1 << 12], q[1 << 16];
+    static int16_t ints[1 << 16];
+    return (struct ref_int8){.w = p, .f = ref_int8_shift(p->q.of, codes), .a = a, .sa = sa, .ints = ints, .q = q};
+}
+
+static void dump_int8(struct dump *d)
+{
+    for (size_t i = 0; i < PACKED_CASES; i++) {
+        const size_t m = (size_t)packed_cases[i].m, n = (size_t)packed_cases[i].n, k = (size_t)packed_cases[i].k;
+        begin(d, "int8", i);
+        const struct ref_packed p = put_weights(d, i, n, k);
+        const struct ref_int8 t = room(&p, (size_t)1 << packed_cases[i].bits);
+        const float *a = draw(d, "a", m, k, (enum draw)packed_cases[i].draw);
+        const float *bias = packed_cases[i].bias ? draw(d, "bias", 1, n, PLAIN) : NULL;
+        ref_gemm_int8(&t, a, bias, place_f32(d, "c", m, n), m, n, k, (size_t)packed_cases[i].a_block, packed_cases[i].act, alpha);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        const struct ref_conv s = {.n = 2, .c = 3, .h = 6, .w = 5, .o = 4, .kh = 3, .kw = 2, .stride = 2, .pad = 1, .oh = 3, .ow = 3};
+        begin(d, "conv_int8", i);
+        const struct ref_packed p = put_weights(d, i, s.o, s.c * s.kh * s.kw);
+        const struct ref_int8 t = room(&p, (size_t)1 << packed_cases[i].bits);
+        const int32_t shape[] = {2, 3, 6, 5, 4, 3, 2, 2, 1};
+        memcpy(place(d, "s", LB_I32, 1, (const size_t[]){9}), shape, sizeof shape);
+        const float *x = draw(d, "x", s.n, s.c * s.h * s.w, (enum draw)packed_cases[i].draw), *bias = draw(d, "bias", 1, s.o, PLAIN);
+        ref_conv2d_int8(&t, &s, x, bias, place_f32(d, "y", s.n, s.o * s.oh * s.ow), packed_cases[i].act, alpha);
+    }
+}
+
 static void dump_metrics(struct dump *d)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -318,6 +442,8 @@ int main(int argc, char **argv)
     dump_canon(&d);
     dump_random(&d);
     dump_init(&d);
+    dump_packed(&d);
+    dump_int8(&d);
     dump_metrics(&d);
     const int r = d.err.set || lb_safetensors_write(&d.st, argv[2], &d.err) ? 1 : 0;
     if (r)

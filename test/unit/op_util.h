@@ -42,7 +42,7 @@ struct op_memory {
 
 /* The case at hand. */
 struct op_run {
-    const char *test, *isa; /* "suite/name"; "c", "avx2" or "avx512" */
+    const char *test, *isa; /* "suite/name"; "c", "avx2", "avx512" or "vnni" */
     char program[4000];
     unsigned cpumask;     /* enum lb_cpu bits of isa */
     struct cpu_kernels k; /* those of isa */
@@ -195,14 +195,15 @@ static inline uint64_t op_environment(const char *name, uint64_t otherwise)
 static inline void op_cases(const char *test, const char *isa, size_t n, void (*one)(struct op_run *t))
 {
     static struct op_run t;
-    const int avx512 = strcmp(isa, "avx512") == 0, avx2 = avx512 || strcmp(isa, "avx2") == 0;
-    const unsigned needed = (avx2 ? (unsigned)LB_CPU_AVX2 : 0) | (avx512 ? (unsigned)LB_CPU_AVX512 : 0);
+    const int vnni = strcmp(isa, "vnni") == 0, avx512 = vnni || strcmp(isa, "avx512") == 0, avx2 = avx512 || strcmp(isa, "avx2") == 0;
+    const unsigned needed =
+        (avx2 ? (unsigned)LB_CPU_AVX2 : 0) | (avx512 ? (unsigned)LB_CPU_AVX512 : 0) | (vnni ? (unsigned)LB_CPU_VNNI | LB_CPU_VBMI : 0);
     if (needed & ~lb_cpu_features())
         cr_skip_test("this CPU has no %s", isa);
     t = (struct op_run){.test = test, .isa = isa, .cpumask = needed, .seed = op_environment("LOWBIT_SEED", 20240601)};
     cr_assert(readlink("/proc/self/exe", t.program, sizeof t.program - 1) > 0);
-    cpu_kernels_init(&t.k, avx2, avx512);
-    cr_assert_str_eq(t.k.isa, isa);
+    cpu_kernels_init(&t.k, avx2, avx512, vnni);
+    cr_assert_str_eq(vnni ? t.k.int8.isa : t.k.isa, isa);
     printf("%s: seed %llu\n", test, (unsigned long long)t.seed);
     fflush(stdout);
     const uint64_t only = op_environment("LOWBIT_CASE", UINT64_MAX);

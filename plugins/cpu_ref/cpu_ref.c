@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* cpu_ref.c - the reference backend: the operations of docs/arithmetic.md, one after the other, on one thread. Its bits are what `exact` means. */
-#include "core/plugin.h"
-#include "kernels/cpu/ref.h"
+#include "plugins/cpu_ref/cpu_ref.h"
 
+#include <stdint.h>
 #include <stdio.h>
 
 _Static_assert((int)REF_TANH == (int)LB_TANH && (int)REF_SCALED_RELU == (int)LB_SCALED_RELU && (int)REF_HALF == (int)LB_HALF,
                "same numbers");
 
-struct device {
-    const struct lb_host *host;
-    const struct ref_kernels *k;
-};
+void *ref_alloc(const struct device *d, size_t n, size_t size)
+{
+    void *p = n <= SIZE_MAX / size ? d->host->alloc(d->host, n * size) : NULL;
+    if (!p)
+        d->host->log(d->host, LB_LOG_ERROR, "out of memory");
+    return p;
+}
+
+struct ref_conv ref_shape(const struct lb_conv *s)
+{
+    return (struct ref_conv){s->n, s->c, s->h, s->w, s->o, s->kh, s->kw, s->stride, s->pad, s->oh, s->ow};
+}
 
 static int probe(const struct lb_host *h, char *why, size_t why_size)
 {
@@ -47,11 +55,6 @@ static const struct ref_kernels *kernels(void *dev)
     return ((struct device *)dev)->k;
 }
 
-static struct ref_conv shape(const struct lb_conv *s)
-{
-    return (struct ref_conv){s->n, s->c, s->h, s->w, s->o, s->kh, s->kw, s->stride, s->pad, s->oh, s->ow};
-}
-
 static int gemm(void *dev, const struct lb_gemm *o)
 {
     kernels(dev)->gemm(lb_f32(o->a), lb_f32(o->b), lb_f32(o->bias), lb_f32(o->c), o->m, o->n, o->k, o->trans_a, o->trans_b, (int)o->act,
@@ -61,21 +64,21 @@ static int gemm(void *dev, const struct lb_gemm *o)
 
 static int conv2d(void *dev, const struct lb_conv2d *o)
 {
-    const struct ref_conv s = shape(&o->s);
+    const struct ref_conv s = ref_shape(&o->s);
     kernels(dev)->conv2d(&s, lb_f32(o->x), lb_f32(o->w), lb_f32(o->bias), lb_f32(o->y), (int)o->act, o->alpha);
     return 0;
 }
 
 static int conv2d_dx(void *dev, const struct lb_conv2d_grad *o)
 {
-    const struct ref_conv s = shape(&o->s);
+    const struct ref_conv s = ref_shape(&o->s);
     kernels(dev)->conv2d_dx(&s, lb_f32(o->dy), lb_f32(o->w), lb_f32(o->out));
     return 0;
 }
 
 static int conv2d_dw(void *dev, const struct lb_conv2d_grad *o)
 {
-    const struct ref_conv s = shape(&o->s);
+    const struct ref_conv s = ref_shape(&o->s);
     kernels(dev)->conv2d_dw(&s, lb_f32(o->dy), lb_f32(o->x), lb_f32(o->out));
     return 0;
 }
@@ -147,6 +150,15 @@ static const struct lb_backend cpu_ref = {
     .cross_entropy = cross_entropy,
     .mse = mse,
     .sgd = sgd,
+    .weights_create = ref_weights_create,
+    .weights_free = ref_weights_free,
+    .gemm_packed = ref_gemm_packed,
+    .conv2d_packed = ref_conv2d_packed,
+    .gemm_int8 = ref_run_gemm_int8,
+    .conv2d_int8 = ref_run_conv2d_int8,
+    .quantizer_create = ref_quantizer_create,
+    .quantizer_free = ref_quantizer_free,
+    .quantize = ref_run_quantize,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&cpu_ref.base, NULL};
