@@ -200,7 +200,7 @@ static int derive_steps(struct lb_coder *c, struct lb_err *err)
     return c->ways[2].code ? 0 : lb_fail(err, "out of memory");
 }
 
-int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct lb_err *err)
+static int create(const struct lb_codec *codec, int reader, struct lb_coder **out, struct lb_err *err)
 {
     *out = NULL;
     struct lb_coder *c = lb_alloc(1, sizeof *c, err);
@@ -209,8 +209,13 @@ int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct 
     c->codec = codec;
     c->table = codec->bits && codec->bits <= 16;
     int r = 0;
-    if (c->table) {
-        r = read_values(c, err) || sort_values(c, err);
+    if (c->table)
+        r = read_values(c, err);
+    if (c->table && reader) {
+        lb_free(c->values);
+        c->values = NULL;
+    } else if (c->table) {
+        r = r || sort_values(c, err) ? -1 : 0;
         if (!r && codec->steps)
             r = derive_steps(c, err);
         for (uint32_t way = 0; !r && !codec->steps && way < 3; way++)
@@ -222,6 +227,16 @@ int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct 
     }
     *out = c;
     return 0;
+}
+
+int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct lb_err *err)
+{
+    return create(codec, 0, out, err);
+}
+
+int lb_coder_create_reader(const struct lb_codec *codec, struct lb_coder **out, struct lb_err *err)
+{
+    return create(codec, 1, out, err);
 }
 
 void lb_coder_destroy(struct lb_coder *c)
@@ -269,8 +284,9 @@ int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct
         return lb_fail(err, "codec %s: no such rounding", k->base.name);
     if (how->overflow == LB_WRAP && !whole)
         return lb_fail(err, "codec %s: overflow \"wrap\" is for integers", k->base.name);
-    if (how->overflow == LB_WRAP && c->table && c->n_codes > 1 && c->values[1] != 1)
-        return lb_fail(err, "codec %s: overflow \"wrap\" is for whole numbers, and its code 1 is worth %.9g", k->base.name, c->values[1]);
+    if (how->overflow == LB_WRAP && c->table && c->n_codes > 1 && (double)c->values32[1] != 1)
+        return lb_fail(err, "codec %s: overflow \"wrap\" is for whole numbers, and its code 1 is worth %.9g", k->base.name,
+                       (double)c->values32[1]);
     if (how->overflow == LB_TO_INF && (c->table ? c->inf_code[0] < 0 : whole))
         return lb_fail(err, "codec %s: overflow \"inf\", but it has no infinity", k->base.name);
     if (how->overflow == LB_TO_NAN && (c->table ? !c->has_nan : whole))
@@ -285,7 +301,15 @@ int lb_coder_check(const struct lb_coder *c, const struct lb_encode *how, struct
 void lb_coder_range(const struct lb_coder *c, double *low, double *high)
 {
     const struct lb_codec *k = c->codec;
-    if (c->table) {
+    if (c->table && !c->sorted) { /* a reader */
+        *low = (double)INFINITY;
+        *high = -(double)INFINITY;
+        for (uint32_t i = 0; i < c->n_codes; i++) {
+            const double v = (double)c->values32[i];
+            *low = isfinite(v) && v < *low ? v : *low;
+            *high = isfinite(v) && v > *high ? v : *high;
+        }
+    } else if (c->table) {
         *low = c->sorted[0];
         *high = c->sorted[c->n_sorted - 1];
     } else if (!k->bits) {
@@ -391,7 +415,7 @@ static void hash_blocks(struct lb_sha256 *h, const struct lb_codec *k)
 static void hash_table(struct lb_sha256 *h, const struct lb_coder *c)
 {
     for (uint32_t i = 0; i < c->n_codes; i++)
-        hash_f64(h, c->values[i]);
+        hash_f64(h, c->values ? c->values[i] : (double)c->values32[i]);
     const struct lb_intervals *w = &c->ways[LB_NEAREST];
     for (size_t i = 0; i < w->n; i++) {
         hash_u64(h, (uint64_t)w->first[i]);

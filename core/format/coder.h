@@ -28,6 +28,8 @@ struct lb_encode {
 
 /* Derives everything from a codec (with parameters already taken, see lb_plugins_codec). The codec must outlive the coder. */
 int lb_coder_create(const struct lb_codec *codec, struct lb_coder **out, struct lb_err *err);
+/* The same for decoding to binary32 alone, in a fraction of the memory; its hash is of what codes are worth. */
+int lb_coder_create_reader(const struct lb_codec *codec, struct lb_coder **out, struct lb_err *err);
 void lb_coder_destroy(struct lb_coder *c);
 const struct lb_codec *lb_coder_codec(const struct lb_coder *c);
 

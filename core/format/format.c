@@ -74,17 +74,19 @@ static int check_scale_format(const struct lb_format *scale, double top, struct 
     return 0;
 }
 
-static int create(const struct lb_format_config *config, int for_scales, struct lb_format **out, struct lb_err *err);
+enum use { FOR_SCALES = 1, FOR_READING = 2 };
+static int create(const struct lb_format_config *config, int use, struct lb_format **out, struct lb_err *err);
 
 static const struct lb_format_config as_binary32 = {
     .name = (char *)(uintptr_t) "F32", .codec = (char *)(uintptr_t) "F32", .overflow = -1, .scale_text = (char *)(uintptr_t) "none"};
 
-static int create_scale(struct lb_format *f, struct lb_err *err)
+static int create_scale(struct lb_format *f, int use, struct lb_err *err)
 {
     const struct lb_format_config *c = f->config;
     if (c->per == LB_PER_NONE)
         return 0;
-    return create(c->scale ? c->scale : &as_binary32, 1, &f->scale, err) || check_scale_format(f->scale, f->high, err) ? -1 : 0;
+    return create(c->scale ? c->scale : &as_binary32, use | FOR_SCALES, &f->scale, err) || check_scale_format(f->scale, f->high, err) ? -1
+                                                                                                                                      : 0;
 }
 
 int lb_format_match(const char *expression, const char *name, struct lb_err *err)
@@ -108,7 +110,7 @@ int lb_format_match(const char *expression, const char *name, struct lb_err *err
     return found;
 }
 
-static int create_layers(struct lb_format *f, struct lb_err *err)
+static int create_layers(struct lb_format *f, int use, struct lb_err *err)
 {
     const struct lb_format_config *c = f->config;
     f->layers = lb_alloc(c->n_layers, sizeof *f->layers, err);
@@ -116,7 +118,7 @@ static int create_layers(struct lb_format *f, struct lb_err *err)
         return -1;
     for (; f->n_layers < c->n_layers; f->n_layers++) {
         const struct lb_layer_format *l = &c->layers[f->n_layers];
-        if (lb_format_match(l->match, "", err) < 0 || lb_format_create(l->format, &f->layers[f->n_layers], err))
+        if (lb_format_match(l->match, "", err) < 0 || create(l->format, use, &f->layers[f->n_layers], err))
             return -1;
     }
     return 0;
@@ -148,7 +150,7 @@ static int identify(struct lb_format *f, struct lb_err *err)
     return 0;
 }
 
-static int create(const struct lb_format_config *config, int for_scales, struct lb_format **out, struct lb_err *err)
+static int create(const struct lb_format_config *config, int use, struct lb_format **out, struct lb_err *err)
 {
     *out = NULL;
     struct lb_format *f = lb_alloc(1, sizeof *f, err);
@@ -157,15 +159,15 @@ static int create(const struct lb_format_config *config, int for_scales, struct 
     f->config = config;
     const struct lb_encode how = {.rounding = config->rounding, .overflow = config->overflow};
     int r = lb_plugins_codec(config->codec, config->params, config->n_params, &f->codec, &f->entry, err) ||
-                    lb_coder_create(f->codec, &f->coder, err) || lb_coder_check(f->coder, &how, err) ||
-                    lb_coder_sha256(f->coder, f->codec_sha256, err)
+                    (use & FOR_READING ? lb_coder_create_reader : lb_coder_create)(f->codec, &f->coder, err) ||
+                    lb_coder_check(f->coder, &how, err) || lb_coder_sha256(f->coder, f->codec_sha256, err)
                 ? -1
                 : 0;
     if (!r && f->codec->bits)
         lb_coder_range(f->coder, &f->low, &f->high);
-    if (!r && config->offset && !for_scales)
+    if (!r && config->offset && !(use & FOR_SCALES))
         r = lb_fail(err, "scale.offset is for a scale's own format");
-    r = r || check_scaling(f, err) || create_scale(f, err) || create_layers(f, err) || identify(f, err) ? -1 : 0;
+    r = r || check_scaling(f, err) || create_scale(f, use, err) || create_layers(f, use, err) || identify(f, err) ? -1 : 0;
     if (r) {
         lb_fail_in(err, "format %s", config->name);
         lb_format_destroy(f);
@@ -178,6 +180,11 @@ static int create(const struct lb_format_config *config, int for_scales, struct 
 int lb_format_create(const struct lb_format_config *config, struct lb_format **out, struct lb_err *err)
 {
     return create(config, 0, out, err);
+}
+
+int lb_format_create_reader(const struct lb_format_config *config, struct lb_format **out, struct lb_err *err)
+{
+    return create(config, FOR_READING, out, err);
 }
 
 int lb_format_is_integer(const struct lb_format *f, unsigned *bits)
@@ -213,13 +220,22 @@ void lb_format_destroy(struct lb_format *f)
     lb_free(f);
 }
 
-int lb_format_coder(enum lb_dtype_id dtype, struct lb_codec **codec, struct lb_coder **coder, struct lb_err *err)
+static int codec_of(enum lb_dtype_id dtype, struct lb_codec **codec, struct lb_coder **coder,
+                    int (*make)(const struct lb_codec *, struct lb_coder **, struct lb_err *), struct lb_err *err)
 {
     const struct lb_entry *entry;
     *coder = NULL;
-    if (lb_plugins_codec(lb_dtypes[dtype].name, NULL, 0, codec, &entry, err))
-        return -1;
-    return lb_coder_create(*codec, coder, err);
+    return lb_plugins_codec(lb_dtypes[dtype].name, NULL, 0, codec, &entry, err) || make(*codec, coder, err) ? -1 : 0;
+}
+
+int lb_format_coder(enum lb_dtype_id dtype, struct lb_codec **codec, struct lb_coder **coder, struct lb_err *err)
+{
+    return codec_of(dtype, codec, coder, lb_coder_create, err);
+}
+
+int lb_format_reader(enum lb_dtype_id dtype, struct lb_codec **codec, struct lb_coder **coder, struct lb_err *err)
+{
+    return codec_of(dtype, codec, coder, lb_coder_create_reader, err);
 }
 
 int lb_format_text(const struct lb_safetensors *st, const char *name, const char **text, struct lb_err *err)

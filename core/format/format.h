@@ -28,6 +28,8 @@ struct lb_format {
 
 /* `config` must outlive the format. Refuses what the codec cannot do (rounding, overflow, a scale rule), and scales of scales of scales. */
 int lb_format_create(const struct lb_format_config *config, struct lb_format **out, struct lb_err *err);
+/* The same for reading what is stored alone: it takes little memory, and encodes nothing. */
+int lb_format_create_reader(const struct lb_format_config *config, struct lb_format **out, struct lb_err *err);
 void lb_format_destroy(struct lb_format *f);
 
 /* Whether a POSIX extended expression matches the whole name of a parameter ("2.weight"), or its layer's number ("2"). -1: no expression. */
@@ -78,5 +80,7 @@ void lb_format_turn(unsigned char *codes, size_t bytes, unsigned bits);
 
 /* The codec of a plain tensor's dtype ("no codec reads C64"); both are freed by the caller. */
 int lb_format_coder(enum lb_dtype_id dtype, struct lb_codec **codec, struct lb_coder **coder, struct lb_err *err);
+int lb_format_reader(enum lb_dtype_id dtype, struct lb_codec **codec, struct lb_coder **coder,
+                     struct lb_err *err); /* decodes to binary32 alone */
 
 #endif

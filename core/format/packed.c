@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/format/packed.h"
+#include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/format/scale.h"
@@ -102,12 +103,40 @@ int lb_packed_config(const char *text, const char *name, struct lb_format_config
     return r;
 }
 
-static int open_format(const struct lb_tensor *t, const char *text, const char *name, struct lb_packed_tensor *out, struct lb_err *err)
+/* Takes the format of `like`, if it is that of text (NULL: a plain tensor of dtype `t`). */
+static int borrow(const struct lb_packed_tensor *like, const struct lb_tensor *t, const char *text, struct lb_packed_tensor *out)
 {
-    if (!text)
-        return lb_format_coder(t->dtype, &out->codec, &out->coder, err) || lb_coder_sha256(out->coder, out->sha256, err) ? -1 : 0;
-    out->config = lb_alloc(1, sizeof *out->config, err);
-    return !out->config || lb_packed_config(text, name, out->config, err) || lb_format_create(out->config, &out->format, err) ? -1 : 0;
+    if (!like || !like->p.q.codec)
+        return 0;
+    const char *tag = like->p.q.codec->tag;
+    const int same = text ? like->config && json_equal(like->config->json, out->config->json)
+                          : !like->config && tag && !strcmp(tag, lb_dtypes[t->dtype].name);
+    if (!same)
+        return 0;
+    if (out->config)
+        lb_config_format_finish(out->config);
+    lb_free(out->config);
+    out->borrowed = 1;
+    out->config = like->config;
+    out->format = like->format;
+    out->codec = like->codec;
+    out->coder = like->coder;
+    return 1;
+}
+
+static int open_format(const struct lb_tensor *t, const char *text, const char *name, const struct lb_packed_tensor *like,
+                       struct lb_packed_tensor *out, struct lb_err *err)
+{
+    if (text) {
+        out->config = lb_alloc(1, sizeof *out->config, err);
+        if (!out->config || lb_packed_config(text, name, out->config, err))
+            return -1;
+    }
+    if (borrow(like, t, text, out))
+        return 0;
+    if (text)
+        return lb_format_create_reader(out->config, &out->format, err);
+    return lb_format_reader(t->dtype, &out->codec, &out->coder, err) || lb_coder_sha256(out->coder, out->sha256, err) ? -1 : 0;
 }
 
 /* What codes are worth where the published study's scaling is part of it. */
@@ -115,6 +144,11 @@ static int undo(struct lb_packed_tensor *out, struct lb_err *err)
 {
     const struct lb_format *f = out->format;
     struct lb_codes *q = &out->p.q;
+    char text[200];
+    snprintf(text, sizeof text, "%s %a %a", f->codec_sha256, (double)(float)f->config->multiply, (double)(float)f->config->add);
+    if (lb_sha256(text, strlen(text), out->sha256, err))
+        return -1;
+    q->sha256 = out->sha256; /* these codes are worth something else */
     out->undo = (struct lb_undo){f->coder, (float)f->config->multiply, (float)f->config->add};
     q->decode = decode_undone;
     q->host = &out->undo;
@@ -251,7 +285,8 @@ static int open_scales(const struct lb_safetensors *st, const char *name, const 
     return 0;
 }
 
-static int open_tensor(const struct lb_safetensors *st, const char *name, struct lb_packed_tensor *out, struct lb_err *err)
+static int open_tensor(const struct lb_safetensors *st, const char *name, const struct lb_packed_tensor *like, struct lb_packed_tensor *out,
+                       struct lb_err *err)
 {
     unsigned ndim;
     size_t shape[LB_MAX_DIMS], row, n, bytes;
@@ -262,7 +297,7 @@ static int open_tensor(const struct lb_safetensors *st, const char *name, struct
     if (lb_format_shape(st, name, &ndim, shape, err) || lb_format_text(st, name, &text, err))
         return -1;
     const struct lb_tensor *t = lb_safetensors_find(st, name);
-    if (open_format(t, text, name, out, err) || lb_groups_of(out->format ? out->format : &plain, ndim, shape, &g, err))
+    if (open_format(t, text, name, like, out, err) || lb_groups_of(out->format ? out->format : &plain, ndim, shape, &g, err))
         return -1;
     const struct lb_coder *coder = out->format ? out->format->coder : out->coder;
     const struct lb_codec *k = lb_coder_codec(coder);
@@ -277,20 +312,26 @@ static int open_tensor(const struct lb_safetensors *st, const char *name, struct
         return -1;
     struct lb_packed *p = &out->p;
     *p = (struct lb_packed){.rows = g.rows, .cols = g.cols, .codes = t->data, .block = g.cols ? g.cols : 1};
-    lb_codes_init(coder, out->format ? out->format->codec_sha256 : out->sha256, &p->q);
+    lb_codes_init(coder, out->format ? out->format->codec_sha256 : out->borrowed ? like->sha256 : out->sha256, &p->q);
     if (out->format && out->format->config->rule == LB_SCALE_MULTIPLY && undo(out, err))
         return -1;
     return turn(out, t, err) || align_rows(out, row, err) || (out->format && out->format->scale && open_scales(st, name, &g, out, err)) ? -1
                                                                                                                                         : 0;
 }
 
-int lb_packed_open(const struct lb_safetensors *st, const char *name, struct lb_packed_tensor *out, struct lb_err *err)
+int lb_packed_open_like(const struct lb_safetensors *st, const char *name, const struct lb_packed_tensor *like,
+                        struct lb_packed_tensor *out, struct lb_err *err)
 {
     *out = (struct lb_packed_tensor){0};
-    if (!open_tensor(st, name, out, err))
+    if (!open_tensor(st, name, like, out, err))
         return 0;
     lb_packed_finish(out);
     return lb_fail_in(err, "tensor %s", name);
+}
+
+int lb_packed_open(const struct lb_safetensors *st, const char *name, struct lb_packed_tensor *out, struct lb_err *err)
+{
+    return lb_packed_open_like(st, name, NULL, out, err);
 }
 
 void lb_packed_drop(struct lb_packed_tensor *t)
@@ -307,12 +348,14 @@ void lb_packed_drop(struct lb_packed_tensor *t)
 void lb_packed_finish(struct lb_packed_tensor *t)
 {
     lb_packed_drop(t);
-    lb_format_destroy(t->format);
-    if (t->config)
-        lb_config_format_finish(t->config);
-    lb_free(t->config);
-    lb_coder_destroy(t->coder);
-    lb_plugins_codec_free(t->codec);
+    if (!t->borrowed) {
+        lb_format_destroy(t->format);
+        if (t->config)
+            lb_config_format_finish(t->config);
+        lb_free(t->config);
+        lb_coder_destroy(t->coder);
+        lb_plugins_codec_free(t->codec);
+    }
     lb_free(t->values);
     *t = (struct lb_packed_tensor){0};
 }

@@ -16,6 +16,7 @@ struct lb_packed_tensor {
     struct lb_codec *codec;
     struct lb_coder *coder;
     char sha256[65];
+    int borrowed; /* format, config, codec, coder and values are another tensor's */
     struct lb_undo {
         const struct lb_coder *coder;
         float multiply, add;
@@ -28,6 +29,10 @@ struct lb_packed_tensor {
 /* Views the file's codes where they lie so that the file must outlive it. The matrix is shape[0] x the rest, one row where there are fewer than two dimensions. Errors
  * name the tensor. `st` was read from a file or made by lb_format_encode. */
 int lb_packed_open(const struct lb_safetensors *st, const char *name, struct lb_packed_tensor *out, struct lb_err *err);
+
+/* The same, with the format of `like` where both are in the same one, so that its tables are there once; `like` (may be NULL) is then finished after `out`. */
+int lb_packed_open_like(const struct lb_safetensors *st, const char *name, const struct lb_packed_tensor *like,
+                        struct lb_packed_tensor *out, struct lb_err *err);
 void lb_packed_finish(struct lb_packed_tensor *t);
 
 /* Frees what it holds of the data, and keeps what codes are worth: for a device that has copied the matrix. */

@@ -96,15 +96,18 @@ static int same_shape(const struct lb_safetensors *st, const struct lb_param_ten
 static int take_parameters(struct lb_net *n, const struct lb_safetensors *st, struct lb_err *err)
 {
     int r = 0;
+    const struct lb_packed_tensor *like = NULL; /* that stays: most weights are in one format */
     for (size_t i = 0; !r && i < n->m->n_params; i++) {
         struct lb_packed_tensor *t = &n->formats[i]; /* stays where it is: codes point into it */
-        r = same_shape(st, &n->m->params[i], err) || lb_packed_open(st, n->m->params[i].name, t, err) ? -1 : 0;
+        r = same_shape(st, &n->m->params[i], err) || lb_packed_open_like(st, n->m->params[i].name, like, t, err) ? -1 : 0;
         if (!r)
             r = n->m->params[i].is_bias ? unpack(n, i, &t->p, err) : take_weight(n, i, &t->p, err);
-        if (n->packed[i])
-            lb_packed_drop(t);
-        else
+        if (!n->packed[i]) {
             lb_packed_finish(t);
+            continue;
+        }
+        lb_packed_drop(t);
+        like = t->borrowed ? like : t;
     }
     return r;
 }
