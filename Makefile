@@ -50,7 +50,19 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(if $(filter kernels/%,$<),$(call isa,$<)) -c $< -o $@
 
-$(BUILD)/libcore.a: $(call obj,$(CORE))
+# The reader of ONNX files is generated from the numbers of their fields.
+GEN := $(BUILD)/gen
+$(GEN)/onnx.pb-c.c $(GEN)/onnx.pb-c.h &: core/onnx/onnx.proto
+	@mkdir -p $(GEN)
+	protoc-c --proto_path=core/onnx --c_out=$(GEN) $<
+$(BUILD)/obj/gen/onnx.pb-c.o: $(GEN)/onnx.pb-c.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -w -c $< -o $@
+ONNX := $(call obj,$(wildcard core/onnx/*.c))
+$(ONNX): $(GEN)/onnx.pb-c.h
+$(ONNX): CFLAGS_ALL += -isystem $(GEN)
+
+$(BUILD)/libcore.a: $(call obj,$(CORE)) $(BUILD)/obj/gen/onnx.pb-c.o
 	@rm -f $@
 	ar rcs $@ $^
 $(BUILD)/libkernels.a: $(call obj,$(KERNELS))

@@ -78,7 +78,7 @@ if [ -n "$loader" ]; then
     echo "libvulkan.so.1 $loader" >>"$work/libraries"
 fi
 
-# ---- Licences: of the libraries, and of what is linked into the plugin vulkan ----
+# ---- Licences: of the libraries, and of what is linked into lowbit and into the plugin vulkan ----
 # licence FILE: copies that of the package that the file is from.
 licence() {
     local package
@@ -87,6 +87,8 @@ licence() {
     install -m 644 "/usr/share/doc/$package/copyright" "$root/licences/$package"
 }
 while read -r _ path; do licence "$path"; done <"$work/libraries"
+protobuf=$(gcc -print-file-name=libprotobuf-c.a)
+if [ -e "$protobuf" ]; then licence "$protobuf"; fi
 if [ -e "$root/lib/lowbit/vulkan.so" ]; then
     for archive in libshaderc_combined.a libglslang.a libSPIRV-Tools.a libstdc++.a; do licence "$(gcc -print-file-name="$archive")"; done
 fi

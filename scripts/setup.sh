@@ -99,6 +99,8 @@ find_missing() {
     need libjansson-dev has_library jansson.h -ljansson
     need zlib1g-dev has_library zlib.h -lz
     need libssl-dev has_library openssl/evp.h -lcrypto
+    need libprotobuf-c-dev has_library protobuf-c/protobuf-c.h -lprotobuf-c
+    need protobuf-c-compiler has_tool protoc-c
     need libopenblas-pthread-dev has_threaded_openblas
     need libvulkan-dev has_library vulkan/vulkan.h -lvulkan
     need libshaderc-dev has_library shaderc/shaderc.h -lshaderc_combined

@@ -10,9 +10,9 @@
 
 struct lb_globals lb_globals = {.cpumask = ~0u};
 
-static const struct lb_command *const commands[] = {&lb_cmd_run,     &lb_cmd_plan,   &lb_cmd_check,   &lb_cmd_report,
-                                                    &lb_cmd_list,    &lb_cmd_show,   &lb_cmd_convert, &lb_cmd_inspect,
-                                                    &lb_cmd_compare, &lb_cmd_verify, &lb_cmd_bench,   &lb_cmd_measure};
+static const struct lb_command *const commands[] = {&lb_cmd_run,  &lb_cmd_plan,    &lb_cmd_check,   &lb_cmd_report,  &lb_cmd_list,
+                                                    &lb_cmd_show, &lb_cmd_convert, &lb_cmd_inspect, &lb_cmd_compare, &lb_cmd_verify,
+                                                    &lb_cmd_op,   &lb_cmd_bench,   &lb_cmd_measure};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 enum { KEY_PLUGINS = 0x1000, KEY_DEVICE, KEY_CPUMASK, KEY_LOG, KEY_THREADS };

@@ -133,7 +133,7 @@ static int run(int argc, char **argv)
         {"m", KEY_M, "M", 0, "gemm: rows of the result", 0},
         {"n", KEY_N, "N", 0, "gemm, gemv: columns of the result", 0},
         {"k", KEY_K, "K", 0, "gemm, gemv: length of the sums", 0},
-        {"format", KEY_FORMAT, "CODEC", 0, "codec: only this one", 0},
+        {"format", KEY_FORMAT, "F", 0, "codec, gemm_packed, gemm_int8: only this codec or format", 0},
         {"backend", KEY_BACKEND, "B[,B]", 0, "These, repeatable (default: all that run here, without cpu_ref and the skeletons)", 0},
         {"no-peers", KEY_NO_PEERS, NULL, 0, "Without OpenBLAS and oneDNN", 0},
         {"numerics", KEY_NUMERICS, "exact|fast", 0, "What backends are opened for (default: exact)", 0},
@@ -142,7 +142,7 @@ static int run(int argc, char **argv)
         {"seconds", KEY_SECONDS, "S", 0, "About so long for each comparison (default: 1)", 0},
         {"csv", KEY_CSV, NULL, 0, "Print CSV", 0},
         {0}};
-    static const struct argp argp = {options, parse, "[gemm|gemv|conv|train|forward|codec]", doc, NULL, NULL, NULL};
+    static const struct argp argp = {options, parse, "[gemm|gemv|gemm_packed|gemm_int8|conv|train|forward|codec]", doc, NULL, NULL, NULL};
     struct args a = {.o = {.seconds = 1}};
     struct lb_table t = {0};
     struct lb_err err = {0};

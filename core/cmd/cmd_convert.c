@@ -61,7 +61,6 @@ struct conversion {
     size_t converted, copied;
 };
 
-/* The expression must match the whole name: the leftmost and longest match is that one where there is one. */
 /* Each tensor has random words of its own, whatever else the file holds: FNV-1a of its name. */
 static uint32_t stream_of(const char *name)
 {
@@ -71,37 +70,11 @@ static uint32_t stream_of(const char *name)
     return h | 0x80000000u;
 }
 
+/* The expression must match the whole name: the leftmost and longest match is that one where there is one. */
 static int is_chosen(const struct conversion *c, const char *name)
 {
     regmatch_t m;
     return !c->has_regex || (regexec(&c->chosen, name, 1, &m, 0) == 0 && m.rm_so == 0 && !name[m.rm_eo]);
-}
-
-/* "w.scale" belongs to "w" where that has a format: it goes where w goes. *of: whose it is (freed by the caller), or NULL. */
-static int owner(const struct conversion *c, const char *name, char **of, struct lb_err *err)
-{
-    static const char *const parts[] = {".scale", ".scale2", ".zero_point"};
-    const size_t n = strlen(name);
-    *of = NULL;
-    for (int i = 0; i < 3; i++) {
-        const size_t m = strlen(parts[i]);
-        const char *text;
-        if (n <= m || strcmp(name + n - m, parts[i]))
-            continue;
-        char *w = lb_strdup(name, err);
-        if (!w)
-            return -1;
-        w[n - m] = 0;
-        const int r = lb_format_text(&c->in, w, &text, err);
-        if (!r && text) {
-            *of = w;
-            return 0;
-        }
-        lb_free(w);
-        if (r)
-            return -1;
-    }
-    return 0;
 }
 
 static int copy_tensor(struct conversion *c, const struct lb_named *item, struct lb_err *err)
@@ -121,11 +94,11 @@ static int copy_tensor(struct conversion *c, const struct lb_named *item, struct
     return r;
 }
 
-/* Straight from wide codes, so that nothing is rounded twice: F64 and integers to a codec without a scale. */
+/* Straight from wide codes, so that nothing is rounded twice: F64 and integers to a codec without a scale or blocks. */
 static int convert_wide(struct conversion *c, const struct lb_named *item, struct lb_err *err)
 {
-    const struct lb_encode how = {.rounding = c->config.rounding, .overflow = c->config.overflow, .seed = c->a->seed,
-                                  .stream = stream_of(item->name)};
+    const struct lb_encode how = {
+        .rounding = c->config.rounding, .overflow = c->config.overflow, .seed = c->a->seed, .stream = stream_of(item->name)};
     struct lb_codec *codec = NULL;
     struct lb_coder *from = NULL;
     struct lb_tensor t = {0};
@@ -160,10 +133,11 @@ static int convert_f32(struct conversion *c, const struct lb_named *item, struct
         if (lb_mul(n, shape[i], &n))
             return lb_fail(err, "tensor %s: too many elements", item->name);
     float *x = lb_alloc(n, sizeof *x, err);
-    const int r = !x || lb_format_decode(&c->in, item->name, x, n, err) ||
-                          lb_format_encode(c->format, item->name, x, ndim, shape, c->a->seed, stream_of(item->name), &c->out, &c->stats, err)
-                      ? -1
-                      : 0;
+    const int r =
+        !x || lb_format_decode(&c->in, item->name, x, n, err) ||
+                lb_format_encode(c->format, item->name, x, ndim, shape, c->a->seed, stream_of(item->name), &c->out, &c->stats, err)
+            ? -1
+            : 0;
     lb_free(x);
     return r;
 }
@@ -175,7 +149,7 @@ static int convert_tensor(struct conversion *c, const struct lb_named *item, str
         return -1;
     const unsigned bits = lb_dtypes[item->t.dtype].bits;
     c->converted++;
-    const int wide = !formatted && c->config.rule == LB_SCALE_NONE && bits >= 32 && item->t.dtype != LB_F32 && item->t.dtype != LB_C64;
+    const int wide = !formatted && c->config.rule == LB_SCALE_NONE && c->format->codec->bits && bits >= 32 && item->t.dtype != LB_F32 && item->t.dtype != LB_C64;
     return (wide ? convert_wide : convert_f32)(c, item, err) ? lb_fail_in(err, "%s: %s", c->a->in, item->name) : 0;
 }
 
@@ -199,7 +173,7 @@ static int convert_all(struct conversion *c, struct lb_err *err)
     for (size_t i = 0; i < c->in.n; i++) {
         const struct lb_named *item = &c->in.items[i];
         char *of;
-        if (owner(c, item->name, &of, err))
+        if (lb_format_owner(&c->in, item->name, &of, err))
             return -1;
         const int chosen = is_chosen(c, of ? of : item->name), dropped = of && chosen;
         lb_free(of);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* lowbit inspect: what a file holds. Safetensors in full; of other files only what they are. */
 #include "core/base/io.h"
+#include "core/base/mem.h"
 #include "core/base/table.h"
 #include "core/cmd/cmd.h"
-#include "core/format/safetensors.h"
+#include "core/format/format.h"
+#include "core/format/packed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +16,8 @@ struct options {
     int csv;
 };
 
-static const struct argp_option options[] = {{"csv", 'c', NULL, 0, "The tensors as CSV: name,dtype,shape,bytes,offset", 0}, {0}};
+static const struct argp_option options[] = {
+    {"csv", 'c', NULL, 0, "The tensors as CSV: name,dtype,shape,bytes,offset,codec,scale,bits_per_weight,of", 0}, {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -89,24 +92,91 @@ static int print_facts(const char *path, const struct lb_safetensors *st, struct
     return 0;
 }
 
+/* What a tensor is beyond its bytes: its format, or the tensor that it is a part of. */
+struct meaning {
+    struct lb_format_config config;
+    int formatted;
+    char *of;      /* NULL: it stands for itself */
+    char bits[32]; /* of a weight, scales and all; empty of a part */
+};
+
+static void finish_meaning(struct meaning *m)
+{
+    lb_free(m->of);
+    if (m->formatted)
+        lb_config_format_finish(&m->config);
+}
+
+/* Bytes of a tensor and of all its parts. */
+static int bytes_with_parts(const struct lb_safetensors *st, const char *name, size_t *bytes, struct lb_err *err)
+{
+    for (size_t i = 0; i < st->n; i++) {
+        char *of;
+        if (lb_format_owner(st, st->items[i].name, &of, err))
+            return -1;
+        *bytes += (of && !strcmp(of, name)) || !strcmp(st->items[i].name, name) ? st->items[i].t.bytes : 0;
+        lb_free(of);
+    }
+    return 0;
+}
+
+static int find_meaning(const struct lb_safetensors *st, const struct lb_named *item, struct meaning *m, struct lb_err *err)
+{
+    unsigned ndim;
+    size_t shape[LB_MAX_DIMS], bytes = 0;
+    double elems = 1;
+    const char *text;
+    *m = (struct meaning){0};
+    if (lb_format_owner(st, item->name, &m->of, err) || lb_format_text(st, item->name, &text, err))
+        return -1;
+    if (m->of)
+        return 0;
+    if (lb_format_shape(st, item->name, &ndim, shape, err) || bytes_with_parts(st, item->name, &bytes, err) ||
+        (text && lb_packed_config(text, item->name, &m->config, err)))
+        return -1;
+    m->formatted = text != NULL;
+    for (unsigned i = 0; i < ndim; i++)
+        elems *= (double)shape[i];
+    if (elems > 0)
+        snprintf(m->bits, sizeof m->bits, "%.6g", 8 * (double)bytes / elems);
+    return 0;
+}
+
 /* One row a tensor. For people a name is shown without control characters, and cut where it is very long. */
+static int add_tensor(const struct lb_safetensors *st, size_t i, int csv, struct lb_table *table, struct lb_err *err)
+{
+    const struct lb_tensor *t = &st->items[i].t;
+    const char *name = st->items[i].name;
+    char shown[256], whose[256], shape[LB_MAX_DIMS * 24], bytes[32], offset[32];
+    struct meaning m;
+    if (find_meaning(st, &st->items[i], &m, err)) {
+        finish_meaning(&m);
+        return -1;
+    }
+    const char *empty = csv ? "" : "-", *of = m.of ? csv ? m.of : lb_name_text(m.of, whose, sizeof whose) : empty;
+    snprintf(bytes, sizeof bytes, "%zu", t->bytes);
+    snprintf(offset, sizeof offset, "%td", t->data - (st->map.data + data_start(st)));
+    const char *const cells[] = {csv ? name : lb_name_text(name, shown, sizeof shown),
+                                 lb_dtypes[t->dtype].name,
+                                 lb_shape_text(t->ndim, t->shape, shape, sizeof shape),
+                                 bytes,
+                                 offset,
+                                 m.formatted ? m.config.codec : empty,
+                                 m.formatted ? m.config.scale_text : empty,
+                                 *m.bits ? m.bits : empty,
+                                 of};
+    const int r = lb_table_add(table, cells, err);
+    finish_meaning(&m);
+    return r;
+}
+
 static int print_tensors(const struct lb_safetensors *st, int csv, struct lb_err *err)
 {
-    static const char *const columns[] = {"name", "dtype", "shape", "bytes", "offset"};
+    static const char *const columns[] = {"name", "dtype", "shape", "bytes", "offset", "codec", "scale", "bits_per_weight", "of"};
     struct lb_table table = {.columns = columns, .n_columns = sizeof columns / sizeof *columns};
-    const unsigned char *data = st->map.data + data_start(st);
     int r = 0;
-    for (size_t i = 0; i < st->n && !r; i++) {
-        const struct lb_tensor *t = &st->items[i].t;
-        const char *name = st->items[i].name;
-        char shown[256], shape[LB_MAX_DIMS * 24], bytes[32], offset[32];
-        snprintf(bytes, sizeof bytes, "%zu", t->bytes);
-        snprintf(offset, sizeof offset, "%td", t->data - data);
-        r = lb_table_add(&table,
-                         (const char *const[]){csv ? name : lb_name_text(name, shown, sizeof shown), lb_dtypes[t->dtype].name,
-                                               lb_shape_text(t->ndim, t->shape, shape, sizeof shape), bytes, offset},
-                         err);
-    }
+    for (size_t i = 0; i < st->n && !r; i++)
+        r = add_tensor(st, i, csv, &table, err);
     if (!r)
         (csv ? lb_table_print_csv : lb_table_print)(&table, stdout);
     lb_table_finish(&table);
@@ -176,7 +246,8 @@ static int run(int argc, char **argv)
         parse,
         "FILE",
         "Prints what FILE holds: of a safetensors file the header's facts, the metadata, and for each tensor name, "
-        "dtype, shape, bytes, and offset from the beginning of the data; of other files only what they are.",
+        "dtype, shape, bytes, offset from the beginning of the data, codec and scale of its format, bits a weight with all its scales, and "
+        "whose scales or zero points it holds; of other files only what they are.",
         NULL,
         NULL,
         NULL};

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# `lowbit op matmul_nbits` and `lowbit op onnx` against onnxruntime, on cases that are drawn anew each time.
+set -euo pipefail
+
+BUILD=${BUILD:-build}
+if ! .venv/bin/python -c 'import onnx, onnxruntime' 2>/dev/null; then
+    echo "SKIPPED: .venv has no onnxruntime; test/oracle/setup.sh makes it (Python 3.11 or newer)" >&2
+    exit 77
+fi
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+if ! .venv/bin/python test/oracle/onnx_check.py check "$BUILD/lowbit" "$tmp"; then
+    echo "repeat: BUILD=$BUILD bash test/sh/onnx_oracle.sh" >&2
+    exit 1
+fi
