@@ -3,16 +3,18 @@
 # Makes the committed tables of results/paper/ again: sets up, builds, fetches data, runs every config of configs/paper/.
 #   scripts/reproduce.sh            runs in results/work/ and writes results/paper/*.csv and *.md; started again, it goes on where it stopped
 #   scripts/reproduce.sh --check    runs in a temporary folder, from nothing, and compares with results/paper/, byte for byte
+#   scripts/reproduce.sh --zoo      the zoo instead, configs/zoo*.json: every named format on two networks, with its figures (some 15 minutes)
 # BUILD names the build folder (default: build). What needs data that cannot be had is left out, and named.
 # Exit: 0 done (--check: and equal); 1 something failed or differs; 2 bad usage; 3 something was left out, the rest is as with 0.
 set -euo pipefail
 
-check=no
+check=no configs=(configs/paper/*.json)
 case ${1:-} in
 "") ;;
 --check) check=yes ;;
+--zoo) configs=(configs/zoo*.json) ;;
 *)
-    sed -n '3,7s/^# \{0,1\}//p' "$0"
+    sed -n '3,8s/^# \{0,1\}//p' "$0"
     [ "$1" = --help ] || [ "$1" = -h ] && exit 0
     exit 2
     ;;
@@ -73,7 +75,6 @@ keep() { # folder, name: compares each table with the committed one, and takes i
     skipped=$(skipped_in "$1/table.csv")
     if [ "$skipped" != 0 ]; then say "  $skipped trials were skipped on this machine; $1/measured.csv says why"; fi
     while read -r file as; do
-        echo "$as" >>"$scratch/made"
         if [ ! -e "$kept/$as" ]; then
             say "  $kept/$as is new"
             differ+=("$kept/$as")
@@ -93,6 +94,9 @@ keep() { # folder, name: compares each table with the committed one, and takes i
             cp "$file" "$kept/.$as.new" && mv "$kept/.$as.new" "$kept/$as"
         fi
     done < <(tables_of "$1" "$2")
+    case $2 in
+    zoo*) for file in pareto layers codes; do [ ! -e "$1/$file.svg" ] || cp "$1/$file.svg" "$kept/$2.$file.svg"; done ;;
+    esac
 }
 
 if ! scripts/setup.sh; then say "set-up is not complete; trying with what is here"; fi
@@ -104,14 +108,13 @@ if ! make -j "$(nproc 2>/dev/null || echo 2)" BUILD="$build" all >"$scratch/make
 fi
 
 mkdir -p "$work"
-: >"$scratch/made"
 if run configs/quick.json "$work/quick"; then
     say "the main job, configs/quick.json: $work/quick/table.md begins"
     grep '^|' "$work/quick/table.md" | head -n 8 | cut -c 1-160 | sed 's/^/    /' || true
 fi
 
 declare -A available=()
-for config in configs/paper/*.json; do
+for config in "${configs[@]}"; do
     [ -e "$config" ] || continue
     name=$(basename "$config" .json)
     data=$(data_of "$config")
@@ -120,21 +123,17 @@ for config in configs/paper/*.json; do
     fi
     if [ -n "$data" ] && [ "${available[$data]}" = no ]; then
         left_out+=("$config (needs the data set $data)")
-        for file in "$kept/$name".*; do basename "$file" >>"$scratch/made"; done
         continue
     fi
     say "$config"
-    if run "$config" "$work/$name"; then
-        keep "$work/$name" "$name"
-    else
-        for file in "$kept/$name".*; do basename "$file" >>"$scratch/made"; done
-    fi
+    if run "$config" "$work/$name"; then keep "$work/$name" "$name"; fi
 done
 for file in "$kept"/*.csv "$kept"/*.md; do
     [ -e "$file" ] || continue
     base=$(basename "$file")
-    if [ "$base" != README.md ] && ! grep -qxF "$base" "$scratch/made"; then
-        say "$file: no config of configs/paper/ makes it"
+    name=${base%%.*}
+    if [ "$base" != README.md ] && [ ! -e "configs/paper/$name.json" ] && [ ! -e "configs/$name.json" ]; then
+        say "$file: no config makes it"
         differ+=("$file")
     fi
 done

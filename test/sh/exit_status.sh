@@ -90,7 +90,7 @@ for set in foo train.epochs= foo=1 train.epochs=-1 'formats=[]' 'formats=7' =1 '
     bad "--set $(printf %s "$set" | sed 's/[][]/\\&/g')" "$l" run $quick --out "$w/o" --set "$set"
     bad "--set" "$l" plan $quick --out "$w/o" --set "$set"
 done
-bad 'found "wa"' "$l" run $quick --out "$w/o" --set 'modes=["wa"]'
+bad 'found "wx"' "$l" run $quick --out "$w/o" --set 'modes=["wx"]'
 bad 'gives 11 outputs, but the data has 10 classes' "$l" run $quick --out "$w/o" --set model.layers[4].units=11
 bad '--plugins: .*none: No such file' "$l" run $quick --out "$w/o" --plugins "$w/none"
 bad 'scripts/fetch_data.sh|No such file' "$l" run $quick --out "$w/o" --set data="{\"source\":\"mnist\",\"path\":\"$w/none\"}"

@@ -30,10 +30,10 @@ while read -r backend numerics status rows ok other; do
     *) fail "$backend: status $status" "$tmp/p/measured.csv" ;;
     esac
 done <"$tmp/sums"
-for backend in cpu_ref cpu-c-1t cpu-avx2-1t cpu-avx2-2t cpu-avx512-1t cpu-avx512-2t vulkan vulkan-fast cpu_blas; do
+for backend in cpu_ref cpu-c-1t cpu-c-2t cpu-avx2-1t cpu-avx2-2t cpu-avx512-1t cpu-avx512-2t vulkan vulkan-fast cpu_blas; do
     grep -q "^$backend " "$tmp/sums" || fail "no rows of $backend" "$tmp/sums"
 done
-for backend in cpu_ref cpu-c-1t; do
+for backend in cpu_ref cpu-c-1t cpu-c-2t; do
     grep -q "^$backend exact ok 4 4 0$" "$tmp/sums" || fail "$backend runs anywhere" "$tmp/sums"
 done
 
