@@ -114,7 +114,7 @@ struct lb_codec {
     /* Optional: GLSL text. Up to 16 bits: defines `float lb_value(uint code)`, for backends that would rather compute than look up. Block codecs:
      * defines `float lb_element(uint at, uint i)`, element i of the unit whose bytes begin at byte `at`, which it reads with `uint lb_byte(uint at)`. It
      * gives the bits of `decode` with +, -, *, canon_fma and integer operations (kernels/canon.h is included before it). Names begin with lb_. A
-     * codec with neither `value` nor this text is unsupported on a GPU. */
+     * codec with neither `value` nor this text is unpacked to binary32 before a GPU computes with it. */
     const char *glsl;
 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* skeleton_codec.c - three small codecs that use every hook of `struct lb_codec` and say what each is for. docs/plugins.md is the tutorial; copy
+/* skeleton_codec.c - four small codecs that use every hook of `struct lb_codec` and say what each is for. docs/plugins.md is the tutorial; copy
  * what you need from here. Built with everything else, not installed.
  *
  *   SKELETON       3 bits: a sign and one of four magnitudes, 0 and three powers of two; parameter `low` moves them up or down
  *   SKELETON_STEP  the same codes with an encoder that does not round
  *   SKELETON_I24   a codec wider than a table: 24-bit integers
+ *   SKELETON_BLOCK a block codec: 4 integers of 8 bits that share a power of two
  *
  * A hook may be called from several threads at once: it reads its codec and nothing else, keeps nothing between calls, and never prints. */
 #include <plugin.h>
@@ -85,8 +86,8 @@ static void decode_f32(const struct lb_codec *c, const void *codes, size_t n, fl
     }
 }
 
-/* Optional: how a shader computes the value where a lookup would be slower. Here of the default parameters only, so `init` must remove it (self->glsl =
- * NULL) when others are given; most codecs leave it out. */
+/* Optional: how a shader computes the value where a lookup would be slower, which it is above 8 bits. Here of the default parameters only, so `init`
+ * must remove it (self->glsl = NULL) when others are given; most codecs leave it out, and their codes are looked up. */
 static const char glsl[] = "float lb_value(uint code)\n"
                            "{\n"
                            "    float m = (code & 3u) == 0u ? 0.0 : float(1u << ((code & 3u) - 1u));\n"
@@ -236,5 +237,68 @@ static const struct lb_codec skeleton_i24 = {
     .decode_int = i24_decode_int,
 };
 
+/* ---- SKELETON_BLOCK: numbers that share something --------------------------------------------------------------------------------- */
+
+enum { BLOCK_ELEMS = 4, BLOCK_BYTES = 5, BLOCK_BIAS = 135, BLOCK_TOP = 127 };
+
+/* A unit is byte 0: e, and a byte q for each number, two's complement: q 2^(e - 135). All of them must be binary32 numbers, whatever the bytes are. */
+static double block_number(const uint8_t *unit, size_t i)
+{
+    return ldexp((int8_t)unit[1 + i], unit[0] - BLOCK_BIAS);
+}
+
+/* What a unit cannot hold is the codec's own affair; here a NaN becomes 0, and what is too large the largest number. */
+static double block_within(double x)
+{
+    const double most = ldexp(BLOCK_TOP, 255 - BLOCK_BIAS);
+    return x != x ? 0 : x > most ? most : x < -most ? -most : x;
+}
+
+/* Required of block codecs, for whole units, as many as n says: the host pads rows with zeros. Rounding is the codec's own, so `how` says nothing. */
+static void block_encode(const struct lb_codec *c, const struct lb_encoding *how, const double *x, size_t n, void *codes)
+{
+    (void)c, (void)how;
+    for (uint8_t *unit = codes; n >= BLOCK_ELEMS; n -= BLOCK_ELEMS, x += BLOCK_ELEMS, unit += BLOCK_BYTES) {
+        double amax = 0;
+        int e = 0;
+        for (int i = 0; i < BLOCK_ELEMS; i++)
+            amax = fmax(amax, fabs(block_within(x[i])));
+        while (ldexp(BLOCK_TOP, e - BLOCK_BIAS) < amax)
+            e++;
+        unit[0] = (uint8_t)e;
+        for (int i = 0; i < BLOCK_ELEMS; i++)
+            unit[1 + i] = (uint8_t)((int)rint(ldexp(block_within(x[i]), BLOCK_BIAS - e)) & 255);
+    }
+}
+
+/* Required of block codecs. */
+static void block_decode(const struct lb_codec *c, const void *codes, size_t n, double *x)
+{
+    (void)c;
+    for (size_t i = 0; i < n; i++)
+        x[i] = block_number((const uint8_t *)codes + i / BLOCK_ELEMS * BLOCK_BYTES, i % BLOCK_ELEMS);
+}
+
+/* Optional, but a GPU has no other way to read a block codec: element i of the unit that begins at byte `at`, by the bits of `decode`. Below e = 9 the
+ * power of two is subnormal; canon_float makes it from its bits. kernels/canon.h has what GLSL and C need to be the same text. */
+static const char block_glsl[] = "float lb_element(uint at, uint i)\n"
+                                 "{\n"
+                                 "    uint e = lb_byte(at), q = lb_byte(at + 1u + i);\n"
+                                 "    float unit = canon_float(e < 9u ? 1u << (e + 14u) : (e - 8u) << 23);\n"
+                                 "    return unit * CANON_REAL((CANON_INT(q) - (q < 128u ? 0 : 256)));\n"
+                                 "}\n";
+
+static const struct lb_codec skeleton_block = {
+    .base = {LB_ABI, LB_CODEC, sizeof skeleton_block, "SKELETON_BLOCK", "an example: 4 integers of 8 bits that share a power of two"},
+    .bits = 0, /* a block codec */
+    .unit_elems = BLOCK_ELEMS,
+    .unit_bytes = BLOCK_BYTES,
+    .kind = LB_FLOAT,
+    .encode = block_encode,
+    .decode = block_decode,
+    .glsl = block_glsl,
+};
+
 /* The one symbol that a plugin exports: its plugins, NULL at the end. */
-LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&skeleton.base, &skeleton_step.base, &skeleton_i24.base, NULL};
+LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&skeleton.base, &skeleton_step.base, &skeleton_i24.base, &skeleton_block.base,
+                                                        NULL};

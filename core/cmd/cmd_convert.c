@@ -149,7 +149,8 @@ static int convert_tensor(struct conversion *c, const struct lb_named *item, str
         return -1;
     const unsigned bits = lb_dtypes[item->t.dtype].bits;
     c->converted++;
-    const int wide = !formatted && c->config.rule == LB_SCALE_NONE && c->format->codec->bits && bits >= 32 && item->t.dtype != LB_F32 && item->t.dtype != LB_C64;
+    const int wide = !formatted && c->config.rule == LB_SCALE_NONE && c->format->codec->bits && bits >= 32 && item->t.dtype != LB_F32 &&
+                     item->t.dtype != LB_C64;
     return (wide ? convert_wide : convert_f32)(c, item, err) ? lb_fail_in(err, "%s: %s", c->a->in, item->name) : 0;
 }
 

@@ -7,11 +7,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A factor. Element k of its vector i is p[i * ld + k], or p[k * ld + i] where by_k is set. */
+struct packed_matrix;
+
+/* What makes numbers of a matrix that is no array of them (packed.h). Vectors are counted in the matrix; i is a multiple of gemm_kernels' vec. */
+struct gemm_source {
+    /* to (nk, width) = vectors i .. i + n - 1 at k0 .. k0 + nk - 1; k0 is a multiple of 256. Lanes up to the next multiple of vec are filled with
+     * anything. */
+    void (*panel)(const struct packed_matrix *m, size_t i, size_t n, size_t k0, size_t nk, float *to, size_t width);
+    /* NULL, or out (n) = the totals of x (k of the matrix) and vectors i .. i + n - 1, n <= dot_cols; up to the next multiple of vec anything is written. */
+    void (*dot)(const struct packed_matrix *m, size_t i, size_t n, const float *x, float *out);
+    size_t dot_cols;
+};
+
+/* A factor. Element k of its vector i is p[i * ld + k], or p[k * ld + i] where by_k is set. y may come from a source instead: vector i is vector
+ * first + i of `packed`. */
 struct gemm_factor {
     const float *p;
     size_t ld;
     int by_k;
+    const struct gemm_source *source; /* NULL: p */
+    const struct packed_matrix *packed;
+    size_t first;
 };
 
 /* out[i][j] = act(sum over k of x[i][k] y[j][k] + bias), i < rows, j < cols. The kernels read single elements of x and vectors of

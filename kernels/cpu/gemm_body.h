@@ -12,6 +12,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_lanes.h"
 #include "kernels/cpu/gemm_micro.h"
+#include "kernels/cpu/gemm_pack.h"
 #include "kernels/cpu/vec.h"
 
 enum {
@@ -24,6 +25,7 @@ enum {
     BLOCK = 128 << 10, /* floats of y's block: half of a second-level cache of 1 MB */
     BLOCK_COLS = 128,  /* of y's block, where k is large */
     MOST_COLS = 512,   /* where k is small */
+    DOT_ROWS = 3,      /* up to so many rows decoding for each of them is cheaper than a panel */
     DIRECT_TILES = 6   /* up to so many tiles of rows it is not worth while to pack a y that is by_k */
 };
 
@@ -34,6 +36,7 @@ enum { LINEAR, RELU, SCALED_RELU, SIGMOID, TANH };
 struct plan {
     const struct gemm_task *t;
     int lanes;    /* gemm_lanes.h */
+    int dot;      /* the source of y makes the product itself */
     size_t tiles; /* of rows, as even as can be */
     int panel;    /* logarithm of the vectors of a panel */
     size_t panel_cols;
@@ -57,14 +60,15 @@ static size_t least(size_t a, size_t b)
 
 static struct plan cut(const struct gemm_task *t)
 {
-    struct plan p = {.t = t, .lanes = !t->y.by_k && t->rows <= LANE_ROWS && t->cols >= STRIP && t->k >= STRIP_K};
+    struct plan p = {.t = t, .dot = t->y.source && t->y.source->dot && t->rows <= DOT_ROWS};
+    p.lanes = !t->y.source && !t->y.by_k && t->rows <= LANE_ROWS && t->cols >= STRIP && t->k >= STRIP_K;
     p.tiles = (t->rows + MAX_ROWS - 1) / MAX_ROWS;
     const size_t rows = p.tiles ? (t->rows + p.tiles - 1) / p.tiles : 0; /* of the largest tile */
     p.panel = rows * 8 <= MAX_ACC ? 3 : rows * 4 <= MAX_ACC ? 2 : 1;
-    p.panel_cols = p.lanes ? LANE_COLS : (size_t)VEC << p.panel;
+    p.panel_cols = p.lanes ? LANE_COLS : p.dot ? t->y.source->dot_cols : (size_t)VEC << p.panel;
     p.copy_x = t->x.ld * sizeof(float) % CONFLICT == 0 && t->k > 16;
     p.plain = !t->trans && !t->bias && t->act == LINEAR;
-    p.pack_y = !t->y.by_k || p.tiles > DIRECT_TILES;
+    p.pack_y = t->y.source || !t->y.by_k || p.tiles > DIRECT_TILES;
     const size_t wide = t->k ? BLOCK / t->k / p.panel_cols * p.panel_cols : 0;
     p.block_cols = least(round_up(t->cols ? t->cols : 1, p.panel_cols), wide > BLOCK_COLS ? least(wide, MOST_COLS) : BLOCK_COLS);
     const size_t segments = least((t->k + SEGMENT - 1) / SEGMENT, BLOCK / (p.block_cols * SEGMENT));
@@ -74,7 +78,7 @@ static struct plan cut(const struct gemm_task *t)
 
 static size_t block_size(const struct plan *p)
 {
-    return round_up(p->lanes ? p->t->rows * p->t->k : p->block_cols * least(p->chunk, p->t->k), 16);
+    return round_up(p->lanes || p->dot ? p->t->rows * p->t->k : p->block_cols * least(p->chunk, p->t->k), 16);
 }
 
 static size_t work(const struct gemm_task *t)
@@ -103,31 +107,13 @@ static void pack_by_k(const struct gemm_factor *y, size_t j0, size_t n, size_t k
     }
 }
 
-/* One vector of columns: to[k * width + lane] = from[lane * ld + k]. */
-static void pack_vector(const float *from, size_t ld, size_t n, size_t nk, float *to, size_t width)
-{
-    vec r[VEC];
-    size_t k = 0;
-    if (n >= VEC)
-        for (; k + VEC <= nk; k += VEC) {
-            vec_load_turned(from + k, ld, r);
-            for (int i = 0; i < VEC; i++)
-                vec_store(to + (k + (size_t)i) * width, r[i]);
-        }
-    for (; k < nk; k += VEC) {
-        const vec_mask m = vec_first(least(nk - k, VEC));
-        for (int i = 0; i < VEC; i++)
-            r[i] = (size_t)i < n ? vec_load_masked(from + (size_t)i * ld + k, m) : vec_zero();
-        vec_transpose(r);
-        for (int i = 0; i < VEC; i++)
-            if (k + (size_t)i < nk)
-                vec_store(to + (k + (size_t)i) * width, r[i]);
-    }
-}
-
 static void pack_panel(const struct plan *p, size_t j0, size_t n, size_t k0, size_t nk, float *to)
 {
     const struct gemm_factor *y = &p->t->y;
+    if (y->source) {
+        y->source->panel(y->packed, y->first + j0, n, k0, nk, to, p->panel_cols);
+        return;
+    }
     if (y->by_k) {
         pack_by_k(y, j0, n, k0, nk, to, p->panel_cols);
         return;
@@ -400,14 +386,29 @@ static void lane_product(const struct plan *p)
     }
 }
 
+static void dot_product(const struct plan *p)
+{
+    const struct gemm_task *t = p->t;
+    const struct gemm_factor *y = &t->y;
+    size_t ldx;
+    const float *x = lane_x(p, &ldx);
+    for (size_t j0 = 0; j0 < t->cols; j0 += p->panel_cols) {
+        const struct tile e = {0, t->rows, j0, least(t->cols - j0, p->panel_cols), p->sum};
+        for (size_t i = 0; i < t->rows; i++)
+            y->source->dot(y->packed, y->first + j0, e.nj, x + i * ldx, e.sum + i * p->panel_cols);
+        finish(p, &e);
+        put(p, &e, 1);
+    }
+}
+
 static void product(const struct gemm_task *t, float *memory)
 {
     struct plan p = cut(t);
     p.y = memory;
     p.x = memory + block_size(&p);
     p.sum = p.x + X_TILE;
-    if (p.lanes) {
-        lane_product(&p);
+    if (p.lanes || p.dot) {
+        (p.lanes ? lane_product : dot_product)(&p);
         return;
     }
     for (size_t j0 = 0; j0 < t->cols; j0 += p.block_cols)

@@ -20,7 +20,8 @@ static void *open_device(const struct lb_host *h, char *why, size_t why_size)
     d->host = h;
     d->work = NULL;
     d->work_bytes = 0;
-    cpu_kernels_init(&d->k, (h->cpu & LB_CPU_AVX2) != 0, (h->cpu & LB_CPU_AVX512) != 0);
+    const uint32_t vnni = LB_CPU_VNNI | LB_CPU_VBMI;
+    cpu_kernels_init(&d->k, (h->cpu & LB_CPU_AVX2) != 0, (h->cpu & LB_CPU_AVX512) != 0, (h->cpu & vnni) == vnni);
     return d;
 }
 
@@ -68,6 +69,15 @@ static const struct lb_backend cpu = {
     .cross_entropy = cpu_cross_entropy,
     .mse = cpu_mse,
     .sgd = cpu_sgd,
+    .weights_create = cpu_weights_create,
+    .weights_free = cpu_weights_free,
+    .gemm_packed = cpu_gemm_packed,
+    .conv2d_packed = cpu_conv2d_packed,
+    .quantizer_create = cpu_quantizer_create,
+    .quantizer_free = cpu_quantizer_free,
+    .quantize = cpu_quantize,
+    .gemm_int8 = cpu_gemm_int8,
+    .conv2d_int8 = cpu_conv2d_int8,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&cpu.base, NULL};

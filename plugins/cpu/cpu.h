@@ -18,7 +18,11 @@ void *cpu_work(struct cpu_device *d, size_t bytes);
 
 /* The ops; `dev` is a struct cpu_device. */
 int cpu_gemm(void *dev, const struct lb_gemm *op); /* cpu_gemm.c */
+int cpu_gemm_packed(void *dev, const struct lb_gemm_packed *op);
+int cpu_gemm_int8(void *dev, const struct lb_gemm_packed *op); /* cpu_int8.c */
+int cpu_conv2d_int8(void *dev, const struct lb_conv2d_packed *op);
 int cpu_conv2d(void *dev, const struct lb_conv2d *op); /* cpu_conv.c */
+int cpu_conv2d_packed(void *dev, const struct lb_conv2d_packed *op);
 int cpu_conv2d_dx(void *dev, const struct lb_conv2d_grad *op);
 int cpu_conv2d_dw(void *dev, const struct lb_conv2d_grad *op);
 int cpu_bias_grad(void *dev, const struct lb_bias_grad *op); /* cpu_rows.c */
@@ -29,5 +33,11 @@ int cpu_softmax_grad(void *dev, const struct lb_softmax *op);
 int cpu_cross_entropy(void *dev, const struct lb_loss *op);
 int cpu_mse(void *dev, const struct lb_loss *op);
 int cpu_sgd(void *dev, const struct lb_sgd *op);
+void *cpu_weights_create(void *dev, const struct lb_packed *w, uint32_t uses, size_t *bytes, char *why,
+                         size_t why_size); /* cpu_weights.c */
+void cpu_weights_free(void *dev, void *w);
+void *cpu_quantizer_create(void *dev, const struct lb_quantizer *q, char *why, size_t why_size); /* cpu_quantize.c */
+void cpu_quantizer_free(void *dev, void *q);
+int cpu_quantize(void *dev, const struct lb_quantize *op);
 
 #endif

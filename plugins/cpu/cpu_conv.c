@@ -10,15 +10,20 @@
  *
  * Direct: lanes are filters, and the image is read where it lies. Only the results are transposed.
  *
- * Wide and direct read a copy with a border of zeros where there is a pad. */
+ * Wide and direct read a copy with a border of zeros where there is a pad.
+ *
+ * conv2d_packed is the same for a group of filters after the other: of so many as binary32 weights stay in the second-level cache. */
 #include "plugins/cpu/cpu_conv.h"
 #include "kernels/cpu/ref.h"
+#include "plugins/cpu/cpu_weights.h"
 
 enum way { LOWERED, WIDE, DIRECT };
 
 struct forward {
     struct cpu_device *d;
     const struct lb_conv2d *o;
+    const struct packed_matrix *packed; /* the weights, or NULL: those of o */
+    size_t first, filters;              /* the group at hand */
     struct conv_split split;
     struct conv_plan plan;
     enum way way;
@@ -68,14 +73,14 @@ static void positions_product(const struct forward *f, const float *b, float *y,
     const struct lb_conv2d *o = f->o;
     f->d->k.conv.product(&(struct conv_product){
         .w = f->plan.w,
-        .bias = lb_f32(o->bias),
+        .bias = o->bias.buf ? lb_f32(o->bias) + f->first : NULL,
         .b = b,
         .off = f->plan.off,
         .ends = f->plan.ends,
         .segments = f->plan.segments,
         .out = y,
         .ld = o->s.oh * o->s.ow,
-        .rows = o->s.o,
+        .rows = f->filters,
         .height = rows,
         .width = o->s.ow,
         .pitch = f->way == LOWERED ? o->s.ow : f->pitch,
@@ -88,15 +93,15 @@ static void direct_product(const struct forward *f, const float *x, float *y, si
 {
     const struct lb_conv2d *o = f->o;
     const size_t plane = o->s.oh * o->s.ow, lanes = f->d->k.conv.lanes;
-    for (size_t first = 0; first < o->s.o; first += lanes)
+    for (size_t first = 0; first < f->filters; first += lanes)
         f->d->k.conv.direct(&(struct conv_direct){
             .w = f->plan.w + first * f->plan.n,
-            .bias = o->bias.buf ? lb_f32(o->bias) + first : NULL,
+            .bias = o->bias.buf ? lb_f32(o->bias) + f->first + first : NULL,
             .x = x,
             .off = f->plan.off,
             .ends = f->plan.ends,
             .segments = f->plan.segments,
-            .filters = conv_min(o->s.o - first, lanes),
+            .filters = conv_min(f->filters - first, lanes),
             .rows = rows,
             .width = o->s.ow,
             .pitch = f->pitch * o->s.stride,
@@ -115,12 +120,12 @@ static void band(const struct forward *f, size_t unit, float *copy)
     const size_t sample = unit / f->split.bands, b = unit % f->split.bands;
     const size_t y0 = conv_band(&f->split, b), rows = conv_band(&f->split, b + 1) - y0, plane = s->oh * s->ow;
     const float *image = lb_f32(o->x) + sample * s->c * s->h * s->w;
-    float *y = lb_f32(o->y) + sample * s->o * plane + y0 * s->ow;
+    float *y = lb_f32(o->y) + (sample * s->o + f->first) * plane + y0 * s->ow;
     const int table = o->act == LB_SIGMOID || o->act == LB_TANH, act = table ? REF_LINEAR : (int)o->act;
     if (f->copied)
         (f->way == LOWERED ? lower_sample : copy_sample)(f, image, y0, copy);
     (f->way == DIRECT ? direct_product : positions_product)(f, f->copied ? copy : image + y0 * s->stride * s->w, y, rows, act);
-    for (size_t r = 0; table && r < s->o; r++)
+    for (size_t r = 0; table && r < f->filters; r++)
         f->d->k.rows.act(y + r * plane, y + r * plane, rows * s->ow, (int)o->act, o->alpha);
 }
 
@@ -151,13 +156,12 @@ static void choose(struct forward *f)
 
 static size_t layout(struct forward *f, char *at)
 {
-    const struct lb_conv *s = &f->o->s;
     struct conv_plan *p = &f->plan;
     size_t used = 0;
     p->off = conv_take(at, &used, p->n, sizeof *p->off);
     p->from = conv_take(at, &used, p->n, sizeof *p->from);
     p->ends = conv_take(at, &used, p->segments, sizeof *p->ends);
-    p->w = conv_take(at, &used, (s->o + CONV_LANES - 1) * p->n, sizeof *p->w);
+    p->w = conv_take(at, &used, (f->filters + CONV_LANES - 1) * p->n, sizeof *p->w);
     f->copy = conv_take(at, &used, f->split.jobs * f->copy_size, sizeof *f->copy);
     return used;
 }
@@ -178,15 +182,28 @@ static void fill_plan(struct forward *f)
             }
     for (size_t i = 0; i < f->plan.segments; i++)
         f->plan.ends[i] = conv_min((i + 1) * CONV_SEGMENT, k);
-    (f->way == DIRECT ? conv_pack_lanes : conv_pack)(f->d, &f->plan, lb_f32(f->o->w), s->o, k);
 }
 
-int cpu_conv2d(void *dev, const struct lb_conv2d *o)
+static void fill_weights(struct forward *f)
 {
-    struct cpu_device *d = dev;
+    if (f->packed)
+        conv_unpack(f->d, &f->plan, f->packed, f->first, f->filters, f->way == DIRECT);
+    else
+        (f->way == DIRECT ? conv_pack_lanes : conv_pack)(f->d, &f->plan, lb_f32(f->o->w), f->filters, f->plan.n);
+}
+
+/* So many filters at a time, all where their weights need not be made. */
+static size_t group_of(const struct forward *f)
+{
+    const size_t fit = CONV_UNPACKED / (f->plan.n ? f->plan.n : 1) / CONV_LANES * CONV_LANES;
+    return f->packed ? conv_min(f->o->s.o, fit ? fit : CONV_LANES) : f->o->s.o;
+}
+
+static int run(struct cpu_device *d, const struct lb_conv2d *o, const struct packed_matrix *packed)
+{
     const struct lb_conv *s = &o->s;
     const size_t k = s->c * s->kh * s->kw;
-    struct forward f = {.d = d, .o = o, .plan = {.n = k, .segments = k ? (k + CONV_SEGMENT - 1) / CONV_SEGMENT : 1}};
+    struct forward f = {.d = d, .o = o, .packed = packed, .plan = {.n = k, .segments = k ? (k + CONV_SEGMENT - 1) / CONV_SEGMENT : 1}};
     choose(&f);
     /* A band of r rows needs r + more lowered rows, or stride r + more rows of the image. */
     const int lowered = f.way == LOWERED;
@@ -195,11 +212,27 @@ int cpu_conv2d(void *dev, const struct lb_conv2d *o)
     f.split = conv_split(d, s->n, s->oh, f.copied ? planes * f.pitch * step : 1, more, (double)k * (double)(s->n * s->o * s->oh * s->ow));
     f.height = lowered ? f.split.band + more : (f.split.band - 1) * step + s->kh;
     f.copy_size = f.copied ? (planes * f.height * f.pitch / CONV_LANES + 2) * CONV_LANES : 0;
+    f.filters = group_of(&f);
     char *work = cpu_work(d, layout(&f, NULL));
     if (!work)
         return -1;
     layout(&f, work);
     fill_plan(&f);
-    d->host->parallel(d->host, f.split.jobs, job, &f);
+    for (const size_t group = f.filters; f.first < s->o; f.first += group) {
+        f.filters = conv_min(s->o - f.first, group);
+        fill_weights(&f);
+        d->host->parallel(d->host, f.split.jobs, job, &f);
+    }
     return 0;
+}
+
+int cpu_conv2d(void *dev, const struct lb_conv2d *o)
+{
+    return run(dev, o, NULL);
+}
+
+int cpu_conv2d_packed(void *dev, const struct lb_conv2d_packed *o)
+{
+    const struct lb_conv2d plain = {.x = o->x, .bias = o->bias, .y = o->y, .s = o->s, .act = o->act, .alpha = o->alpha};
+    return run(dev, &plain, ((const struct cpu_weights *)o->w)->f32);
 }

@@ -31,6 +31,10 @@ void *conv_take(char *at, size_t *used, size_t count, size_t size);
 /* Weights (row r at w + r stride) into the order of struct conv_product. */
 void conv_pack(const struct cpu_device *d, struct conv_plan *p, const float *w, size_t rows, size_t stride);
 
+/* Filters first .. first + rows - 1 of a matrix that is packed into one of these orders, k as they come; first is a multiple of CONV_LANES. */
+enum { CONV_UNPACKED = 128 * 1024 /* weights at a time: a half of a second-level cache */ };
+void conv_unpack(const struct cpu_device *d, struct conv_plan *p, const struct packed_matrix *m, size_t first, size_t rows, int direct);
+
 /* The same into the order of struct conv_direct, blocks of `lanes` rows one after the other; rows beyond the last are 0. */
 void conv_pack_lanes(const struct cpu_device *d, struct conv_plan *p, const float *w, size_t rows, size_t stride);
 

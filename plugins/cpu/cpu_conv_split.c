@@ -59,3 +59,57 @@ void conv_pack_lanes(const struct cpu_device *d, struct conv_plan *p, const floa
             for (size_t i = 0; i < lanes; i++)
                 *to++ = r + i < rows ? w[(r + i) * stride + p->from[k]] : 0.0f;
 }
+
+/* ---- Weights that are packed ---- */
+
+struct unpack {
+    const struct cpu_device *d;
+    const struct conv_plan *p;
+    const struct packed_matrix *m;
+    size_t first, rows;
+    int direct;
+};
+
+/* Where weight (row, k = 0) belongs, and how far apart the k are. */
+static float *packed_row(const struct unpack *u, size_t row, size_t *step)
+{
+    const size_t most = u->d->k.conv.max_rows;
+    size_t at = 0;
+    while (at + conv_block(u->rows, at, most) <= row)
+        at += conv_block(u->rows, at, most);
+    *step = conv_block(u->rows, at, most);
+    return u->p->w + at * u->p->n + (row - at);
+}
+
+/* A part of k of the rows that lie side by side in the matrix. */
+static void scatter(const struct unpack *u, const struct gemm_source *source, size_t row, size_t n, size_t k0, size_t nk)
+{
+    float panel[CONV_SEGMENT * CONV_LANES];
+    const size_t lanes = u->d->k.packed.lanes;
+    source->panel(u->m, u->first + row, n, k0, nk, panel, lanes);
+    for (size_t i = 0; i < n; i++) {
+        size_t step;
+        float *to = packed_row(u, row + i, &step) + k0 * step;
+        for (size_t k = 0; k < nk; k++)
+            to[k * step] = panel[k * lanes + i];
+    }
+}
+
+static void unpack_rows(void *arg, size_t group)
+{
+    const struct unpack *u = arg;
+    const struct packed_kernels *packed = &u->d->k.packed;
+    const struct gemm_source *source = u->m->row ? &packed->rows : &packed->codes;
+    const size_t row = group * packed->lanes, n = conv_min(u->rows - row, packed->lanes);
+    if (u->direct)
+        source->panel(u->m, u->first + row, n, 0, u->p->n, u->p->w + row * u->p->n, packed->lanes);
+    for (size_t k = 0; k < u->p->n && !u->direct; k += CONV_SEGMENT)
+        scatter(u, source, row, n, k, conv_min(u->p->n - k, CONV_SEGMENT));
+}
+
+void conv_unpack(const struct cpu_device *d, struct conv_plan *p, const struct packed_matrix *m, size_t first, size_t rows, int direct)
+{
+    const size_t lanes = d->k.packed.lanes;
+    d->host->parallel(d->host, (rows + lanes - 1) / lanes, unpack_rows,
+                      &(struct unpack){.d = d, .p = p, .m = m, .first = first, .rows = rows, .direct = direct});
+}

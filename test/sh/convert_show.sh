@@ -8,8 +8,20 @@ data=test/data
 # ---- show ----
 expect 0 "$lowbit" show F4 --csv
 same $data/codecs/F4.csv "$tmp/out"
+codec_of() { # a table's name: a codec, or one with parameters (test/oracle/exact_codecs.py)
+    local a b
+    IFS=_ read -r _ a b <<<"$1"
+    case $1 in
+    FIXED_*) echo "{\"name\":\"FIXED\",\"bits\":$a,\"frac\":$b}" ;;
+    POSIT_*) echo "{\"name\":\"POSIT\",\"n\":$a,\"es\":$b}" ;;
+    FLOAT_E3M2_FLUSHED) echo '{"name":"FLOAT","e":3,"m":2,"inf":0,"nan":"none","subnormals":0}' ;;
+    FLOAT_E4M4_FNUZ_INF) echo '{"name":"FLOAT","e":4,"m":4,"bias":8,"inf":1,"nan":"fnuz"}' ;;
+    FLOAT_E2M2_BOTH) echo '{"name":"FLOAT","e":2,"m":2,"inf":1,"nan":"one"}' ;;
+    *) echo "$1" ;;
+    esac
+}
 while read -r sha file; do
-    expect 0 "$lowbit" show "${file%.csv}" --csv
+    expect 0 "$lowbit" show "$(codec_of "${file%.csv}")" --csv || continue
     [ "$(sha256sum <"$tmp/out" | cut -d' ' -f1)" = "$sha" ] || fail "lowbit show ${file%.csv} --csv is not the table of $data/codecs/tables.sha256" "$tmp/out"
 done <$data/codecs/tables.sha256
 expect 0 "$lowbit" show f4 --csv # a name without regard to case, and an alias
@@ -31,7 +43,7 @@ swap4='s/\(..\)\(..\)\(..\)\(..\)/\4\3\2\1/' swap8='s/\(..\)\(..\)\(..\)\(..\)\(
 part() { # FILE TENSOR: its bytes
     local header at bytes
     header=$(od -An -tu8 -N8 "$1" | tr -d ' ')
-    read -r bytes at < <("$lowbit" inspect --csv "$1" | grep "^$2," | sed 's/.*,\([0-9]*\),\([0-9]*\)$/\1 \2/')
+    read -r bytes at < <("$lowbit" inspect --csv "$1" | grep "^$2," | sed -E 's/^[^,]*,[^,]*,("[^"]*"|[^,]*),([0-9]+),([0-9]+),.*/\2 \3/')
     tail -c +$((9 + header + at)) "$1" | head -c "$bytes"
 }
 codes() { # FILE TENSOR BYTES: each code in decimal
@@ -67,7 +79,7 @@ same "$tmp/want" "$tmp/got"
 all=$(for i in {0..65535}; do printf '%02x%02x' $((i & 255)) $((i >> 8)); done)
 st "$tmp/all" '{"v":{"dtype":"F16","shape":[256,256],"data_offsets":[0,131072]}}' "$all"
 expect 0 "$lowbit" convert "$tmp/all" "$tmp/wide" --format F32
-is "$tmp/wide" '^v +F32 +\[256, 256\] +262144 +0$'
+is "$tmp/wide" '^v +F32 +\[256, 256\] +262144 +0 '
 expect 0 "$lowbit" convert "$tmp/wide" "$tmp/back" --format F16
 got=0
 "$lowbit" compare --csv "$tmp/all" "$tmp/back" >"$tmp/out" 2>"$tmp/err" || got=$?
@@ -122,7 +134,7 @@ is "$tmp/int8" '^metadata +lowbit:w = \{.*absmax'
 [ "$(codes "$tmp/int8" w.scale 4)" = $((0x3c810204)) ] || fail "the scale: 2/127 = 0x3c810204 is wanted" # to the nearest binary32
 expect 0 "$lowbit" convert "$tmp/int8" "$tmp/plain" --format F32
 is "$tmp/plain" '^w +F32 +\[2, 2\] +16 '
-if "$lowbit" inspect "$tmp/plain" | grep -q 'scale\|^metadata'; then fail "undone, and still a scale or a format" "$tmp/plain"; fi
+if "$lowbit" inspect "$tmp/plain" | grep -q '\.scale\|^metadata'; then fail "undone, and still a scale or a format" "$tmp/plain"; fi
 [ "$(codes "$tmp/plain" w 4 | paste -sd' ')" = "$((0x3f810204)) $((0xc0000000)) $((0x3f010204)) $((0x40000000))" ] || fail "the values of INT8: q * s"
 expect 0 "$lowbit" convert "$tmp/plain" "$tmp/again" --format INT8 --tensor w
 same "$tmp/int8" "$tmp/again"
@@ -152,7 +164,7 @@ grep -q 'w.scale' "$tmp/err" && [ ! -e "$tmp/none" ] || fail "the name w.scale i
 for shape in '[]:1' '[0]:0' '[1]:1' '[2]:2' '[3]:3' '[3,1]:3' '[1,3,1]:3' '[2,0,5]:0' '[17]:17'; do
     n=${shape#*:} shape=${shape%:*}
     st "$tmp/odd" "{\"x\":{\"dtype\":\"F32\",\"shape\":$shape,\"data_offsets\":[0,$((4 * n))]}}" "$(for ((i = 0; i < n; i++)); do printf %s $half; done)"
-    for format in F4 INT8 F4_X8 '{"codec":"LOOM_F4"}' SKELETON; do
+    for format in F4 INT8 F4_X8 '{"codec":"LOOM_F4"}' SKELETON MXFP4 NVFP4 NF4_DOUBLE UINT4_ASYM_G32 MXFP6_E2M3 Q4_0; do
         expect 0 "$lowbit" convert "$tmp/odd" "$tmp/small" --format "$format" || continue
         expect 0 "$lowbit" convert "$tmp/small" "$tmp/back" --format F32 || continue
         is "$tmp/back" "^x +F32 +$(sed 's/,/, /g; s/[][]/\\&/g' <<<"$shape") +$((4 * n)) "
@@ -161,6 +173,49 @@ for shape in '[]:1' '[0]:0' '[1]:1' '[2]:2' '[3]:3' '[3,1]:3' '[1,3,1]:3' '[2,0,
         esac
     done
 done
+
+# ---- Scaled and block formats: the same codes from every dtype that holds the numbers, and what they are worth ----
+ints=$(for ((i = 0; i < 210; i++)); do printf %02x $(((i * 7 + i / 11) % 17 - 8 & 255)); done) # -8 to 8, (3, 70)
+st "$tmp/ints" '{"w":{"dtype":"I8","shape":[3,70],"data_offsets":[0,210]}}' "$ints"
+for type in F32 F64 F16 BF16 I16 I32 I64; do expect 0 "$lowbit" convert "$tmp/ints" "$tmp/as_$type" --format $type; done
+for format in INT8_CHANNEL INT4_G32 UINT8_ASYM UINT4_ASYM_G32 MXFP4 MXFP6_E3M2 MXFP8_E4M3 MXINT8 NVFP4 NF4_DOUBLE INT2_G32 Q4_0 Q8_0 Q6_K; do
+    expect 0 "$lowbit" convert "$tmp/as_F32" "$tmp/want" --format $format || continue
+    for type in F64 F16 BF16 I16 I32 I64; do
+        expect 0 "$lowbit" convert "$tmp/as_$type" "$tmp/got" --format $format && same "$tmp/want" "$tmp/got"
+    done
+    expect 0 "$lowbit" convert "$tmp/want" "$tmp/plain" --format F32
+    [ "$("$lowbit" inspect --csv "$tmp/plain" | tail -n +2)" = 'w,F32,"[3, 70]",840,0,,,32,' ] || fail "$format, undone: one tensor without a format" "$tmp/plain"
+    got=0
+    "$lowbit" compare "$tmp/want" "$tmp/plain" >"$tmp/out" 2>&1 || got=$?
+    [ $got = 1 ] && grep -Eq '^w +[A-Z0-9_]+\+ / F32 +\[3, 70\] +210 +0 +0 +0 ' "$tmp/out" || fail "$format: worth something else than its F32" "$tmp/out"
+    expect 0 "$lowbit" compare "$tmp/want" "$tmp/want"
+done
+is "$tmp/want" '^w +U8 +\[630\] +630 +[0-9]+ +Q6_K +none +24 +-$' # 3 rows of 70 in units of 256
+expect 0 "$lowbit" convert "$tmp/as_F32" "$tmp/mx" --format MXFP4
+is "$tmp/mx" '^w +U8 +\[144\] +144 +[0-9]+ +F4 +floor/block 32 in F8_E8M0 +5.82857 +-$' # rows of 96, and 9 scales: 153 bytes for 210
+is "$tmp/mx" '^w.scale +F8_E8M0 +\[3, 3\] +9 +[0-9]+ +- +- +- +w$'
+expect 0 "$lowbit" convert "$tmp/as_F32" "$tmp/int8" --format INT8_CHANNEL
+got=0
+"$lowbit" compare "$tmp/mx" "$tmp/int8" >"$tmp/out" 2>&1 || got=$?
+[ $got = 1 ] && grep -Eq '^w +U8\+ / I8\+ +\[3, 70\] +210 +[1-9]' "$tmp/out" || fail "two formats of one tensor" "$tmp/out"
+
+# What belongs to a tensor goes with it, and a tensor that is only called so does not.
+st "$tmp/two" '{"v":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}' "$one$two$half$minus"
+expect 0 "$lowbit" convert "$tmp/two" "$tmp/double" --format NF4_DOUBLE --tensor w
+expect 0 "$lowbit" convert "$tmp/double" "$tmp/both" --format UINT8_ASYM --tensor v
+for part in w w.scale w.scale2 w.scale_offset; do
+    [ "$(part "$tmp/double" $part | od -An -tx1)" = "$(part "$tmp/both" $part | od -An -tx1)" ] || fail "$part was not carried along"
+done
+is "$tmp/both" '^v.zero_point +U8 +\[1\] +1 .* v$'
+is "$tmp/both" '^w.scale_offset +F32 +\[\] +4 .* w$'
+expect 0 "$lowbit" convert "$tmp/both" "$tmp/plain" --format F32
+[ "$("$lowbit" inspect --csv "$tmp/plain" | tail -n +2 | cut -d, -f1 | paste -sd' ')" = "v w" ] || fail "undone, and parts are left" "$tmp/plain"
+st "$tmp/named" '{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"w.scale2":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}' "$one$two$half$minus"
+expect 0 "$lowbit" convert "$tmp/named" "$tmp/int8" --format INT8 --tensor w
+expect 0 "$lowbit" convert "$tmp/int8" "$tmp/plain" --format F32
+is "$tmp/plain" '^w.scale2 +F32 +\[2\] +8 '
+expect 2 "$lowbit" show Q4_0 --csv
+grep -q 'Q4_0 is a block codec' "$tmp/err" || fail "show of a block codec" "$tmp/err"
 
 # ---- In place; random bits by the seed ----
 cp "$tmp/w" "$tmp/place"

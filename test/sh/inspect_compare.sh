@@ -38,6 +38,8 @@ st "$tmp/meta" "{\"__metadata__\":{\"made by\":\"a\\nb\"},$w}" "$one$two$plus"
 st "$tmp/shape" '{"w":{"dtype":"F32","shape":[1,3],"data_offsets":[0,12]}}' "$one$two$plus"
 st "$tmp/bytes" '{"w":{"dtype":"BOOL","shape":[12],"data_offsets":[0,12]}}' "$one$two$plus"
 st "$tmp/bytes2" '{"w":{"dtype":"BOOL","shape":[12],"data_offsets":[0,12]}}' "$one_up$two$minus"
+st "$tmp/c64" '{"w":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}' "$one$two"
+st "$tmp/c64b" '{"w":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}' "$one_up$two"
 st "$tmp/f16" '{"w":{"dtype":"F16","shape":[3],"data_offsets":[0,6]}}' '\0\074\0\102\0\0'
 st "$tmp/i64" '{"w":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}' '\1\0\0\0\0\0\0\100'
 st "$tmp/i64b" '{"w":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}' '\2\0\0\0\0\0\0\100'
@@ -53,7 +55,8 @@ expect 1 '^w,F32,F32,\[3\],\[3\],3,2,1.1920928955078125e-07,3.9736429850260414e-
 expect 1 '^w +F32 +\[3\] +3 +1 +nan +nan +0 +no$' "$lowbit" compare "$tmp/a" "$tmp/nan"
 expect 1 '^w +F32 +\[3\] / \[1, 3\] +- +- +- +- +- +no$' "$lowbit" compare "$tmp/a" "$tmp/shape"
 expect 1 '^w +F32 / F16 +\[3\] +3 +1 +1 +0.333333 +- +no$' "$lowbit" compare "$tmp/a" "$tmp/f16"
-expect 1 '^w +BOOL +\[12\] +12 +2 +- +- +- +no$' "$lowbit" compare "$tmp/bytes" "$tmp/bytes2"
+expect 1 '^w +BOOL +\[12\] +12 +2 +1 +0.166667 +- +no$' "$lowbit" compare "$tmp/bytes" "$tmp/bytes2"
+expect 1 '^w +C64 +\[1\] +1 +1 +- +- +- +no$' "$lowbit" compare "$tmp/c64" "$tmp/c64b"
 expect 1 '^w +I64 +\[1\] +1 +1 +1 +1 +1 +no$' "$lowbit" compare "$tmp/i64" "$tmp/i64b"
 expect 1 '^w +F32 / - .* only in A$' "$lowbit" compare "$tmp/a" "$tmp/other"
 expect 1 '^v +- / F32 .* only in B$' "$lowbit" compare "$tmp/a" "$tmp/other"
@@ -63,8 +66,8 @@ expect 2 'expected two files' "$lowbit" compare "$tmp/a"
 expect 2 'is a third' "$lowbit" compare "$tmp/a" "$tmp/a" "$tmp/a"
 
 expect 0 '^header     55 bytes; data: 12 bytes from byte 63 on$' "$lowbit" inspect "$tmp/a"
-expect 0 '^w +F32 +\[3\] +12 +0$' "$lowbit" inspect "$tmp/a"
-expect 0 '^w,F32,"\[1, 3\]",12,0$' "$lowbit" inspect --csv "$tmp/shape"
+expect 0 '^w +F32 +\[3\] +12 +0 +- +- +32 +-$' "$lowbit" inspect "$tmp/a"
+expect 0 '^w,F32,"\[1, 3\]",12,0,,,32,$' "$lowbit" inspect --csv "$tmp/shape"
 expect 0 '^metadata   made by = a\\x0ab$' "$lowbit" inspect "$tmp/meta"
 expect 0 '^content    23 tensors, 481 elements, SHA-256 [0-9a-f]{64}$' "$lowbit" inspect test/data/safetensors/all_dtypes.safetensors
 expect 2 'bad: tensor "w": dtype "F33"' "$lowbit" inspect "$tmp/bad"

@@ -116,7 +116,8 @@ Test(config, defaults)
     cr_expect_str_eq(e->backends[0].backend, "cpu_ref");
     cr_expect(e->backends[0].isa == LB_ISA_BEST && !e->backends[0].threads && !e->backends[0].device);
     cr_expect(e->numerics == LB_EXACT && e->backends[0].numerics == LB_EXACT);
-    cr_expect(e->infer_batch == 64 && e->limits.timeout_s == 3600 && e->limits.train_timeout_s == 86400);
+    cr_expect(e->calibration_samples == 256 && !e->activations && e->infer_batch == 64 && e->limits.timeout_s == 3600 &&
+              e->limits.train_timeout_s == 86400);
     const struct lb_train_config *t = &e->train;
     cr_expect(!t->backend && t->epochs == 5 && t->batch == 64 && t->lr == 0.05 && t->momentum == 0 && t->decay == 0 && t->lr_decay == 1);
     cr_expect(t->loss == LB_CROSS_ENTROPY && t->reduction == LB_MEAN && t->shuffle == LB_SHUFFLE_EPOCH);
@@ -169,7 +170,16 @@ Test(config, every_key)
     cr_expect(t->epochs == 0 && t->batch == 20 && t->lr == 0.01 && t->momentum == 0.9 && t->decay == 0.0001 && t->lr_decay == 0.5);
     cr_expect(t->loss == LB_MSE && t->reduction == LB_HALF && t->shuffle == LB_SHUFFLE_ONCE);
     cr_expect(e->train.epochs == 3 && e->n_seeds == 3 && e->seeds[0] == 0 && e->seeds[2] == 123456789012);
-    cr_expect(e->n_formats == 6 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
+    cr_expect(e->n_formats == 9 && e->n_modes == 4 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
+    const struct lb_format_config *f = &e->formats[6];
+    cr_expect(f->per == LB_PER_BLOCK && f->block == 16 && f->rule == LB_SCALE_ABSMAX && f->scale && f->scale->offset &&
+              f->scale->block == 256);
+    cr_expect(f->scale->per == LB_PER_BLOCK && !f->offset && !f->scale->scale && !f->activations);
+    cr_expect(f[1].per == LB_PER_CHANNEL && f[1].rule == LB_SCALE_PERCENTILE && f[1].percentile == 99.5 && f[1].activations);
+    cr_expect(f[1].activations->calibrated && f[1].activations->per == LB_PER_TENSOR && f[1].activations->rule == LB_SCALE_MSE);
+    cr_expect(f[2].per == LB_PER_ROW && f[2].rule == LB_SCALE_RCEIL);
+    cr_expect(e->activations && e->activations->rule == LB_SCALE_EVEN && e->calibration_samples == 10);
+    cr_expect_str_eq(e->modes[3], "w4a8");
     const struct lb_backend_config *b = e->backends;
     cr_expect_str_eq(b[1].name, "one");
     cr_expect_str_eq(b[1].backend, "cpu");
@@ -228,25 +238,59 @@ struct format_case {
 };
 
 static const struct format_case format_cases[] = {
-    {"F32", "F32", "F32", "none", "{\"codec\":{\"name\":\"F32\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"none\"}}"},
-    {"{\"codec\":\"F32\",\"name\":\"x\",\"scale\":{\"per\":\"none\"},\"rounding\":\"nearest\"}", "x", "F32", "none",
-     "{\"codec\":{\"name\":\"F32\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"none\"}}"},
+    {"F32", "F32", "F32", "none",
+     "{\"codec\":{\"name\":\"F32\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"per\":\"none\"}}"},
+    {"{\"codec\":\"F32\",\"name\":\"x\",\"scale\":{\"per\":\"none\"},\"order\":\"low_first\",\"rounding\":\"nearest\"}", "x", "F32", "none",
+     "{\"codec\":{\"name\":\"F32\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"per\":\"none\"}}"},
     {"TIMES_100", "TIMES_100", "I8", "x100",
-     "{\"codec\":{\"name\":\"I8\"},\"rounding\":\"nearest\",\"scale\":{\"add\":0.0,\"multiply\":100.0}}"},
+     "{\"codec\":{\"name\":\"I8\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"add\":0.0,\"multiply\":100.0}}"},
     {"{\"codec\":{\"name\":\"I8\"},\"scale\":{\"multiply\":1e2,\"add\":-0.0}}", "I8 x100", "I8", "x100",
-     "{\"codec\":{\"name\":\"I8\"},\"rounding\":\"nearest\",\"scale\":{\"add\":0.0,\"multiply\":100.0}}"},
+     "{\"codec\":{\"name\":\"I8\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"add\":0.0,\"multiply\":100.0}}"},
     {"PLUS_1", "PLUS_1", "U8", "(w+1)x100",
-     "{\"codec\":{\"name\":\"U8\"},\"overflow\":\"wrap\",\"rounding\":\"toward_zero\",\"scale\":{\"add\":1.0,\"multiply\":100.0}}"},
+     "{\"codec\":{\"name\":\"U8\"},\"order\":\"low_first\",\"overflow\":\"wrap\",\"rounding\":\"toward_zero\",\"scale\":{\"add\":1.0,"
+     "\"multiply\":100.0}}"},
     {"{\"codec\":\"U32\",\"scale\":{\"multiply\":1000000,\"add\":-0.5}}", "U32 (w-0.5)x1000000", "U32", "(w-0.5)x1000000",
-     "{\"codec\":{\"name\":\"U32\"},\"rounding\":\"nearest\",\"scale\":{\"add\":-0.5,\"multiply\":1000000.0}}"},
+     "{\"codec\":{\"name\":\"U32\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"add\":-0.5,\"multiply\":1000000.0}}"},
     {"F16", "F16", "BF16", "absmax/tensor",
-     "{\"codec\":{\"name\":\"BF16\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"tensor\",\"rule\":\"absmax\"}}"},
-    {"{\"codec\":\"I8\",\"scale\":{\"per\":\"tensor\"},\"overflow\":\"wrap\"}", "I8 absmax/tensor", "I8", "absmax/tensor",
-     "{\"codec\":{\"name\":\"I8\"},\"overflow\":\"wrap\",\"rounding\":\"nearest\",\"scale\":{\"per\":\"tensor\",\"rule\":\"absmax\"}}"},
+     "{\"codec\":{\"name\":\"BF16\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"calibrated\":false,\"per\":\"tensor\","
+     "\"rule\":\"absmax\"}}"},
+    {"{\"codec\":\"I8\",\"scale\":{\"per\":\"tensor\"},\"order\":\"low_first\",\"overflow\":\"wrap\"}", "I8 absmax/tensor", "I8",
+     "absmax/tensor",
+     "{\"codec\":{\"name\":\"I8\"},\"order\":\"low_first\",\"overflow\":\"wrap\",\"rounding\":\"nearest\",\"scale\":{\"calibrated\":false,"
+     "\"per\":\"tensor\","
+     "\"rule\":\"absmax\"}}"},
     {"{\"codec\":\"I8\",\"scale\":{\"per\":\"tensor\",\"rule\":\"fixed\",\"value\":0.5}}", "I8 fixed 0.5/tensor", "I8", "fixed 0.5/tensor",
-     "{\"codec\":{\"name\":\"I8\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"tensor\",\"rule\":\"fixed\",\"value\":0.5}}"},
+     "{\"codec\":{\"name\":\"I8\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"calibrated\":false,\"per\":\"tensor\","
+     "\"rule\":\"fixed\","
+     "\"value\":0.5}}"},
+    {"{\"codec\":\"F4\",\"scale\":{\"per\":\"block\",\"block\":32,\"rule\":\"floor\",\"format\":\"F8_E8M0\"}}",
+     "F4 floor/block 32 in F8_E8M0", "F4", "floor/block 32 in F8_E8M0",
+     "{\"codec\":{\"name\":\"F4\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"block\":32,\"format\":{\"codec\":{"
+     "\"name\":\"F8_E8M0\"},"
+     "\"order\":\"low_first\",\"rounding\":"
+     "\"nearest\",\"scale\":{\"per\":\"none\"}},\"offset\":\"none\",\"per\":\"block\",\"rule\":\"floor\"}}"},
+    {"{\"codec\":\"I4\",\"scale\":{\"per\":\"channel\",\"format\":\"F16\"}}", "I4 absmax/channel in F16", "I4", "absmax/channel in F16",
+     "{\"codec\":{\"name\":\"I4\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"format\":{\"codec\":{\"name\":\"BF16\"},"
+     "\"order\":\"low_first\",\"rounding\":\"nearest\","
+     "\"scale\":{\"calibrated\":false,\"per\":\"tensor\",\"rule\":\"absmax\"}},\"per\":\"channel\",\"rule\":\"absmax\"}}"},
+    {"{\"codec\":\"NF4\",\"scale\":{\"per\":\"block\",\"block\":64,\"format\":{\"codec\":\"I8\",\"scale\":{\"per\":\"block\",\"block\":256,"
+     "\"offset\":\"mean\"}}}}",
+     "NF4 absmax/block 64 in I8 absmax/block 256 less mean", "NF4", "absmax/block 64 in I8 absmax/block 256 less mean",
+     "{\"codec\":{\"name\":\"NF4\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"block\":64,\"format\":{\"codec\":{"
+     "\"name\":\"I8\"},\"order\":\"low_first\",\"rounding\":"
+     "\"nearest\",\"scale\":{\"block\":256,\"offset\":\"mean\",\"per\":\"block\",\"rule\":\"absmax\"}},\"offset\":\"none\",\"per\":"
+     "\"block\","
+     "\"rule\":\"absmax\"}}"},
+    {"{\"codec\":\"I8\",\"scale\":{\"per\":\"tensor\",\"rule\":\"percentile\",\"percentile\":99.5,\"calibrated\":true},\"activations\":"
+     "\"F32\"}",
+     "I8 percentile 99.5/tensor calibrated x F32", "I8", "percentile 99.5/tensor calibrated",
+     "{\"activations\":{\"codec\":{\"name\":\"F32\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"per\":\"none\"}},"
+     "\"codec\":{\"name\":\"I8\"},"
+     "\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{\"calibrated\":true,\"per\":\"tensor\",\"percentile\":99.5,\"rule\":"
+     "\"percentile\"}}"},
     {"{\"codec\":{\"name\":\"FLOAT\",\"m\":3,\"e\":4.0,\"kind\":\"fn\"}}", "FLOAT(m=3,e=4,kind=fn)", "FLOAT", "none",
-     "{\"codec\":{\"e\":4.0,\"kind\":\"fn\",\"m\":3.0,\"name\":\"FLOAT\"},\"rounding\":\"nearest\",\"scale\":{\"per\":\"none\"}}"},
+     "{\"codec\":{\"e\":4.0,\"kind\":\"fn\",\"m\":3.0,\"name\":\"FLOAT\"},\"order\":\"low_first\",\"rounding\":\"nearest\",\"scale\":{"
+     "\"per\":\"none\"}}"},
 };
 
 Test(config, formats)
