@@ -18,7 +18,7 @@ OPT     ?= -O3
 # The arithmetic: no contraction, no fast-math, on every file (docs/arithmetic.md).
 EXACT   := -ffp-contract=off -fno-fast-math
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef $(WERROR)
-DEFINES := -D_GNU_SOURCE -DLB_PREFIX='"$(PREFIX)"'
+DEFINES := $(if $(SANITIZE),-DSANITIZED) -D_GNU_SOURCE -DLB_PREFIX='"$(PREFIX)"'
 CFLAGS_ALL := -std=c11 -g $(OPT) $(EXACT) $(WARN) $(SANITIZE) -fvisibility=hidden -fPIC -I. -Icore $(DEFINES) -MMD -MP $(CFLAGS)
 LDFLAGS_ALL := $(SANITIZE) $(LDFLAGS)
 # protobuf-c is small and goes into the program where its archive is there.

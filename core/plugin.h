@@ -199,9 +199,11 @@ enum lb_log_level { LB_LOG_ERROR, LB_LOG_WARN, LB_LOG_INFO, LB_LOG_DEBUG };
 
 /* CPU features, the bits of --cpumask. */
 enum lb_cpu {
+    /* with FMA and F16C: x86-64-v3 */
     LB_CPU_AVX2 = 1,
-    /* with FMA and F16C: x86-64-v3 */ LB_CPU_AVX512 = 2,
-    /* F, BW, DQ, VL, CD: x86-64-v4 */ LB_CPU_VNNI = 4,
+    /* F, BW, DQ, VL, CD: x86-64-v4 */
+    LB_CPU_AVX512 = 2,
+    LB_CPU_VNNI = 4,
     LB_CPU_VBMI = 8
 };
 

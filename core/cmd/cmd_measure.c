@@ -51,7 +51,7 @@ static int run(int argc, char **argv)
                                                  {"format", KEY_FORMAT, "I", 0, "Index of the format", 0},
                                                  {"mode", KEY_MODE, "MODE", 0, "w, wa, w8a8, w4a8", 0},
                                                  {"input", KEY_INPUT, "C,H,W,CLASSES,BATCH", 0, "Shapes", 0},
-                                                 {"file", KEY_FILE, "FILE", 0, "The weights; without it, the same without a model", 0},
+                                                 {"file", KEY_FILE, "FILE", 0, "The weights", 0},
                                                  {0}};
     const struct argp argp = {
         options, parse, "CONFIG", "Measures the memory of one inference; started by `lowbit run`.", lb_experiment_argp, NULL, NULL};

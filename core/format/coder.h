@@ -52,6 +52,8 @@ void lb_encode_f64(const struct lb_coder *c, const struct lb_encode *how, const 
 void lb_encode_int(const struct lb_coder *c, const struct lb_encode *how, const int64_t *x, int is_unsigned, size_t n, void *codes);
 void lb_decode_f32(const struct lb_coder *c, const void *codes, size_t n, float *x);
 void lb_decode_f64(const struct lb_coder *c, const void *codes, size_t n, double *x);
+/* Element i of such a stream; not of block codecs. */
+void lb_decode_f32_at(const struct lb_coder *c, const void *codes, size_t i, float *x);
 /* Integer codecs (LB_SIGNED, LB_UNSIGNED) only: exact. */
 void lb_decode_int(const struct lb_coder *c, const void *codes, size_t n, int64_t *x);
 

@@ -404,6 +404,14 @@ void lb_decode_f32(const struct lb_coder *c, const void *codes, size_t n, float 
     decode_f32_from(c, codes, done, n, x);
 }
 
+void lb_decode_f32_at(const struct lb_coder *c, const void *codes, size_t i, float *x)
+{
+    if (c->table)
+        *x = c->values32[lb_code_get(codes, c->codec->bits, i)];
+    else
+        lb_decode_f32(c, (const unsigned char *)codes + i * c->codec->unit_bytes, 1, x);
+}
+
 void lb_decode_int(const struct lb_coder *c, const void *codes, size_t n, int64_t *x)
 {
     if (!c->table) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* format_store.c - tensors to codes: scaled, encoded, laid out in rows, counted, and put into a file with what describes them. */
 #include "core/base/json.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/format/format.h"
 #include "core/format/scale.h"
@@ -55,6 +56,9 @@ static int add_metadata(const struct lb_format *f, const char *name, unsigned nd
     if (lb_text_end(&key, err))
         return -1;
     json_t *o = json_deep_copy(f->config->json), *dims = json_array();
+    json_object_del(o, "layers"); /* of other tensors, */
+    json_object_del(o, "search");
+    json_object_del(o, "activations"); /* and of no tensor */
     for (unsigned i = 0; i < ndim; i++)
         json_array_append_new(dims, json_integer((json_int_t)shape[i]));
     json_object_set_new(o, "shape", dims);
@@ -209,8 +213,8 @@ static void count(const struct job *j, const struct lb_tensor *codes, struct lb_
             const double d = (double)x - (double)v;
             if (bits && bits <= 8)
                 st->codes[lb_code_get(codes->data, bits, i * j->row + k)]++;
-            st->nan_codes += q != q;
-            st->inf_codes += isinf(q) != 0;
+            st->nan_codes += v != v;
+            st->inf_codes += isinf(v) != 0;
             st->zeroed += x != 0 && v == 0;
             st->clipped += j->f->codec->bits && lb_coder_beyond(j->f->coder, (double)j->in[i * j->row + k]) != 0;
             st->signal += (double)x * (double)x;
@@ -239,6 +243,9 @@ int lb_format_encode(const struct lb_format *f, const char *name, const float *x
         r = encode_all(&j, &how, &codes, err);
         stats->seconds += lb_seconds() - start;
     }
+    if (!r && j.scales.lost)
+        lb_log(LB_LOG_WARN, "format %s: %s: %zu of %zu scales are beyond codec %s: they became 0, infinity or NaN", f->config->name, name,
+               j.scales.lost, j.g.n, f->scale->codec->base.name);
     if (!r) {
         lb_decode_f32(f->coder, codes.data, n, j.q);
         count(&j, &codes, stats);

@@ -33,6 +33,8 @@ static int check(const struct lb_format *f, struct lb_err *err)
     const struct lb_format_config *c = f->config;
     if (!f->codec->bits || f->codec->bits > 16)
         return lb_fail(err, "codec %s has no table, and activations are encoded by tables", f->codec->base.name);
+    if (c->n_layers || c->activations || c->high_first > 0)
+        return lb_fail(err, "\"%s\" is not for activations", c->n_layers ? "layers" : c->activations ? "activations" : "order");
     if (c->overflow == LB_WRAP || (c->overflow < 0 && f->codec->overflow == LB_WRAP))
         return lb_fail(err, "overflow wrap is for weights only");
     if (c->rule == LB_SCALE_MULTIPLY || (!c->calibrated && c->rule >= LB_SCALE_ASYMMETRIC && c->rule <= LB_SCALE_MSE))

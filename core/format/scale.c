@@ -355,7 +355,11 @@ static int store(const struct making *m, const float *x, struct lb_scales *out)
     if (!out->codes)
         return -1;
     lb_encode_f32(scale->coder, &how, out->s, n, out->codes);
-    lb_decode_f32(scale->coder, out->codes, n, out->s);
+    for (size_t i = 0; i < n; i++) {
+        const float before = out->s[i];
+        lb_decode_f32_at(scale->coder, out->codes, i, &out->s[i]);
+        out->lost += before > 0 && isfinite(before) && !(out->s[i] > 0 && isfinite(out->s[i]));
+    }
     for (size_t i = 0; out->scale2 && i < n; i++) {
         out->s[i] *= out->scale2[i / out->group2];
         if (scale->config->offset)

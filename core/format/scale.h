@@ -35,6 +35,7 @@ struct lb_scales {
     size_t code_bytes;
     float *scale2; /* (n2) or NULL */
     size_t n2, group2;
+    size_t lost;  /* scales above 0 and finite that are stored as 0, infinity or NaN */
     float offset; /* where the scale's format has an offset */
 };
 int lb_scales_make(const struct lb_format *f, const struct lb_groups *g, const float *x, struct lb_scales *out, struct lb_err *err);

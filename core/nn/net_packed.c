@@ -36,20 +36,23 @@ static size_t number_of(const struct lb_model *m, size_t layer)
 
 /* ---- Parameters ---- */
 
+enum { UNPACKED = 4096 }; /* elements at a time */
+
 /* Parameter i as binary32 on the device. */
 static int unpack(struct lb_net *n, size_t i, const struct lb_packed *w, struct lb_err *err)
 {
     const struct lb_param_tensor *p = &n->m->params[i];
-    float *x = lb_alloc(p->elems, sizeof *x, err);
-    if (!x || (!n->w[i].ptr && lb_buf_create(n->d, p->elems, &n->w[i], err))) {
-        lb_free(x);
+    float piece[UNPACKED];
+    if (!n->w[i].ptr && lb_buf_create(n->d, p->elems, &n->w[i], err))
         return -1;
-    }
     for (size_t r = 0; r < w->rows; r++)
-        lb_packed_row(w, r, 0, w->cols, x + r * w->cols);
-    const int r = lb_buf_write(n->d, &n->w[i], 0, x, p->elems, err);
-    lb_free(x);
-    return r;
+        for (size_t j = 0; j < w->cols; j += UNPACKED) {
+            const size_t many = w->cols - j < UNPACKED ? w->cols - j : UNPACKED;
+            lb_packed_row(w, r, j, many, piece);
+            if (lb_buf_write(n->d, &n->w[i], r * w->cols + j, piece, many, err))
+                return -1;
+        }
+    return 0;
 }
 
 static int is_binary32(const struct lb_packed *w)

@@ -21,14 +21,10 @@ static const struct {
     const char *name;
     int (*run)(const struct bench *b, struct lb_err *err);
     enum needs needs;
-} ops[] = {{"gemm", lb_bench_gemm, BACKENDS_AND_ONEDNN},
-           {"gemv", lb_bench_gemv, BACKENDS_AND_ONEDNN},
-           {"gemm_packed", lb_bench_gemm_packed, BACKENDS},
-           {"gemm_int8", lb_bench_gemm_int8, BACKENDS},
-           {"conv", lb_bench_conv, BACKENDS_AND_ONEDNN},
-           {"train", lb_bench_train, BACKENDS},
-           {"forward", lb_bench_forward, BACKENDS},
-           {"codec", lb_bench_codec, NOBODY}};
+} ops[] = {{"gemm", lb_bench_gemm, BACKENDS_AND_ONEDNN},    {"gemv", lb_bench_gemv, BACKENDS_AND_ONEDNN},
+           {"gemm_packed", lb_bench_gemm_packed, BACKENDS}, {"gemm_int8", lb_bench_gemm_int8, BACKENDS},
+           {"conv", lb_bench_conv, BACKENDS_AND_ONEDNN},    {"train", lb_bench_train, BACKENDS},
+           {"forward", lb_bench_forward, BACKENDS},         {"codec", lb_bench_codec, NOBODY}};
 const char *const lb_bench_ops[] = {"gemm", "gemv", "gemm_packed", "gemm_int8", "conv", "train", "forward", "codec", NULL};
 
 /* ---- Who takes part ---- */

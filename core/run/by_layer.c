@@ -43,12 +43,12 @@ static const json_t *layer_of(const json_t *trial)
 struct sums {
     size_t n;
     double kl, top1_delta, sqnr_db, bytes;
-    int has_kl;
+    int has_kl, has_sqnr;
 };
 
 static struct sums sum_cell(const json_t *trials, const json_t *first)
 {
-    struct sums s = {.has_kl = 1};
+    struct sums s = {.has_kl = 1, .has_sqnr = 1};
     size_t i;
     json_t *t;
     json_array_foreach(trials, i, t)
@@ -60,6 +60,7 @@ static struct sums sum_cell(const json_t *trials, const json_t *first)
         s.has_kl &= json_is_number(json_object_get(row, "kl"));
         s.kl += json_number_value(json_object_get(row, "kl"));
         s.top1_delta += json_number_value(json_object_get(row, "top1_delta"));
+        s.has_sqnr &= json_is_number(json_object_get(layer, "sqnr_db"));
         s.sqnr_db += json_number_value(json_object_get(layer, "sqnr_db"));
         s.bytes += json_number_value(json_object_get(layer, "bytes"));
     }
@@ -78,9 +79,11 @@ static void put_alone(const json_t *trials, size_t index, struct lb_text *out)
         lb_text_add(out, " ");
         lb_column_number(s.kl / n, -1, out);
     }
-    if (s.n)
-        lb_text_add(out, " | %.2f | %.1f | %.0f |\n", s.top1_delta / n, s.sqnr_db / n, s.bytes / n);
-    else
+    if (s.n) {
+        lb_text_add(out, " | %.2f | ", s.top1_delta / n);
+        lb_text_add(out, s.has_sqnr ? "%.1f" : "inf", s.sqnr_db / n);
+        lb_text_add(out, " | %.0f |\n", s.bytes / n);
+    } else
         lb_text_add(out, " | | | |\n");
 }
 
@@ -108,8 +111,8 @@ static void put_search(const json_t *trial, struct lb_text *out)
     const json_t *search = json_object_get(json_object_get(trial, "row"), "search");
     size_t i;
     json_t *o;
-    lb_text_add(out, "### %s: %s, seed %lld, %s\n\n", lb_line_text(trial, "format"), lb_line_text(trial, "model"),
-                (long long)json_integer_value(json_object_get(trial, "seed")), lb_line_text(trial, "backend"));
+    lb_text_add(out, "### %s: %s, mode %s, seed %lld, %s\n\n", lb_line_text(trial, "format"), lb_line_text(trial, "model"),
+                lb_line_text(trial, "mode"), (long long)json_integer_value(json_object_get(trial, "seed")), lb_line_text(trial, "backend"));
     json_array_foreach(json_object_get(search, "measured"), i, o) if (json_is_true(json_object_get(o, "chosen")))
         lb_text_add(out, "- layer %lld: **%s**, %lld bytes\n", (long long)json_integer_value(json_object_get(o, "layer")),
                     lb_line_text(o, "format"), (long long)json_integer_value(json_object_get(o, "bytes")));

@@ -212,7 +212,7 @@ static int append_alone(struct reading *r, size_t i, size_t layer)
     char match[24];
     snprintf(match, sizeof match, "%zu", layer);
     json_t *layers = json_pack("[{ss,sO}]", "match", match, "format", f->json);
-    json_t *format = json_pack("{so,ss}", "name", json_sprintf("%.80s@%zu", f->name, layer), "codec", "F32");
+    json_t *format = json_pack("{so,ss}", "name", json_sprintf("%s@%zu", f->name, layer), "codec", "F32");
     if (append_format(r, format, layers))
         return -1;
     r->e->formats[r->e->n_formats - 1].only = (int64_t)layer;
@@ -232,6 +232,10 @@ static int append_search(struct reading *r, size_t n)
             json_array_append_new(layers, json_pack("{ss,so}", "match", "", "format", named));
     }
     lb_number_text(r->e->search_bits, number, sizeof number);
+    if (layers && !json_array_size(layers)) {
+        json_decref(layers);
+        return lb_source_fail(&r->from, "search", NULL, r->err, "no format to choose from: all have \"layers\"");
+    }
     if (append_format(r, json_pack("{so,ss}", "name", json_sprintf("SEARCH_%s", number), "codec", "F32"), layers))
         return -1;
     struct lb_format_config *f = &r->e->formats[r->e->n_formats - 1];

@@ -21,10 +21,12 @@ static size_t put_points(struct lb_text *t, const json_t *experiment, const json
         const char *format = json_string_value(json_object_get(trial, "format")),
                    *model = json_string_value(json_object_get(trial, "model"));
         const char *backend = json_string_value(json_object_get(trial, "backend"));
-        if (!json_is_number(top1) || !json_is_number(quality) || !format || !model || !backend)
+        const char *mode = lb_line_text(trial, "mode");
+        if (json_object_get(trial, "only") || !json_is_number(top1) || !json_is_number(quality) || !format || !model || !backend)
             continue;
         struct lb_text name = {0};
-        lb_text_add(&name, "%s%s%s%s%s", models ? model : "", models ? " " : "", format, backends ? " " : "", backends ? backend : "");
+        lb_text_add(&name, "%s%s%s%s%s%s%s", models ? model : "", models ? " " : "", format, strcmp(mode, "w") ? " " : "",
+                    strcmp(mode, "w") ? mode : "", backends ? " " : "", backends ? backend : "");
         if (name.s && !json_object_get(places, name.s))
             json_object_set_new(places, name.s, json_integer((json_int_t)json_object_size(places)));
         lb_text_add(t, "%lld %.9g %.9g ", (long long)(name.s ? json_integer_value(json_object_get(places, name.s)) : 0),
@@ -36,6 +38,14 @@ static size_t put_points(struct lb_text *t, const json_t *experiment, const json
     const size_t n = json_object_size(places);
     json_decref(places);
     return n;
+}
+
+const json_t *lb_first_ok(const json_t *trials)
+{
+    size_t i;
+    json_t *t;
+    json_array_foreach(trials, i, t) if (!strcmp(lb_line_text(t, "status"), "ok")) return t;
+    return NULL;
 }
 
 void lb_quoted(struct lb_text *t, const char *s)
@@ -82,11 +92,11 @@ static int same_place(const json_t *a, const json_t *b)
     return 1;
 }
 
-/* The places of one model on the first backend; freed by the caller. */
-static struct place *find_places(const json_t *experiment, const json_t *trials, const char *model, size_t *n)
+/* The places of one model on the first backend that ran; freed by the caller. */
+static struct place *find_places(const json_t *trials, const char *model, size_t *n)
 {
     struct place *p = lb_alloc(json_array_size(trials) + 1, sizeof *p, NULL);
-    const char *backend = json_string_value(json_array_get(json_object_get(experiment, "backends"), 0));
+    const char *backend = lb_line_text(lb_first_ok(trials), "backend");
     size_t i, k;
     json_t *t;
     *n = 0;
@@ -95,7 +105,7 @@ static struct place *find_places(const json_t *experiment, const json_t *trials,
         const json_t *row = json_object_get(t, "row"), *bits = json_object_get(row, "bits_per_weight"),
                      *top1 = json_object_get(row, "top1");
         if (!p || !json_is_number(bits) || !json_is_number(top1) || json_object_get(t, "only") ||
-            strcmp(lb_line_text(t, "model"), model) != 0 || strcmp(lb_line_text(t, "backend"), backend ? backend : "") != 0)
+            strcmp(lb_line_text(t, "model"), model) != 0 || strcmp(lb_line_text(t, "backend"), backend) != 0)
             continue;
         for (k = 0; k < *n && !same_place(p[k].first, t);)
             k++;
@@ -155,7 +165,7 @@ int lb_figure_pareto(const json_t *experiment, const json_t *trials, struct lb_t
     json_array_foreach(models, i, m)
     {
         size_t n;
-        struct place *p = find_places(experiment, trials, lb_line_text(m, "name"), &n);
+        struct place *p = find_places(trials, lb_line_text(m, "name"), &n);
         if (n > 1) {
             put_pareto(out, i, p, n);
             lb_text_add(&plots, "set title ");

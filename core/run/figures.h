@@ -16,6 +16,9 @@ int lb_figure_pareto(const json_t *experiment, const json_t *trials, struct lb_t
 int lb_figure_layers(const json_t *experiment, const json_t *trials, struct lb_text *out, unsigned *width, unsigned *height);
 int lb_figure_codes(const json_t *experiment, const json_t *trials, struct lb_text *out, unsigned *width, unsigned *height);
 
+/* The first finished trial, or NULL: figures are of its backend. */
+const json_t *lb_first_ok(const json_t *trials);
+
 /* Text between double quotes that is safe in gnuplot. */
 void lb_quoted(struct lb_text *t, const char *s);
 

@@ -5,10 +5,10 @@
 
 #include <string.h>
 
-/* The trials that are drawn: mode w, the first model, backend and seed, formats without NaN or infinity in their SQNR. */
+/* The trials that are drawn: of the first model, and of the first finished trial's backend, mode and seed. */
 static int is_shown(const json_t *experiment, const json_t *trials, const json_t *t)
 {
-    const json_t *first = json_array_get(trials, 0), *model = json_array_get(json_object_get(experiment, "models"), 0);
+    const json_t *first = lb_first_ok(trials), *model = json_array_get(json_object_get(experiment, "models"), 0);
     return !strcmp(lb_line_text(t, "model"), lb_line_text(model, "name")) &&
            !strcmp(lb_line_text(t, "backend"), lb_line_text(first, "backend")) &&
            !strcmp(lb_line_text(t, "mode"), lb_line_text(first, "mode")) && !json_object_get(t, "only") &&

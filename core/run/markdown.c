@@ -247,7 +247,8 @@ static const struct group *pick(const struct page *p, size_t from, size_t to, do
     for (size_t i = from; i < to; i++) {
         const struct group *g = &p->groups[i];
         const char *codec = lb_line_text(g->first, "codec");
-        if (!all_ok(g) || !strcmp(codec, "F32") || !strcmp(codec, "F64"))
+        const int whole = !strcmp(lb_line_text(g->first, "scale"), "none") && (!strcmp(codec, "F32") || !strcmp(codec, "F64"));
+        if (!all_ok(g) || whole)
             continue;
         if (!best || score(g) > score(best) || (score(g) == score(best) && small(g) > small(best)))
             best = g;

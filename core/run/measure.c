@@ -14,18 +14,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* VmHWM of this process: its highest resident size. */
-static size_t peak_rss(void)
+/* A line of /proc/self/status in bytes: "VmRSS: %zu kB", the resident size, or "VmHWM: %zu kB", its highest. */
+static size_t status_bytes(const char *format)
 {
     FILE *f = fopen("/proc/self/status", "r");
     char line[256];
     size_t kib = 0;
     while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "VmHWM: %zu kB", &kib) == 1)
+        if (sscanf(line, format, &kib) == 1)
             break;
     if (f)
         fclose(f);
     return kib * 1024;
+}
+
+/* The highest resident size is counted anew from here. Where the kernel does not do that, it stays what start-up made of it. */
+static void reset_peak(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (f) {
+        fputs("5", f);
+        fclose(f);
+    }
 }
 
 static int infer(const struct lb_measure *m, struct lb_dev *d, const float *x, float *y, struct lb_err *err)
@@ -64,9 +74,12 @@ int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err)
           *y = lb_alloc(m->batch * m->classes, sizeof *y, err);
     const size_t before = lb_mem_now();
     lb_mem_reset_peak();
-    const int r = !x || !y || (m->file && infer(m, d, x, y, err)) ? -1 : 0;
+    reset_peak();
+    const size_t resident = status_bytes("VmRSS: %zu kB");
+    const int r = !x || !y || infer(m, d, x, y, err) ? -1 : 0;
+    const size_t peak = status_bytes("VmHWM: %zu kB");
     const int lost = json_object_set_new(reply, "tensor_bytes", json_integer((json_int_t)(lb_mem_peak() - before))) ||
-                     json_object_set_new(reply, "peak_rss_bytes", json_integer((json_int_t)peak_rss()));
+                     json_object_set_new(reply, "rss_delta_bytes", json_integer((json_int_t)(peak > resident ? peak - resident : 0)));
     lb_free(x);
     lb_free(y);
     lb_backend_close(d);
@@ -74,7 +87,7 @@ int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err)
 }
 
 /* Runs argv, and reads the JSON that it prints. */
-static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *peak, struct lb_err *err)
+static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *rss, struct lb_err *err)
 {
     int ends[2], status = 0;
     char exe[4096];
@@ -104,8 +117,8 @@ static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *peak, stru
     json_error_t e;
     json_t *o = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? json_loadb(text, n, 0, &e) : NULL;
     *tensor_bytes = (size_t)json_integer_value(json_object_get(o, "tensor_bytes"));
-    *peak = (size_t)json_integer_value(json_object_get(o, "peak_rss_bytes"));
-    const int bad = !json_is_integer(json_object_get(o, "tensor_bytes")) || !json_is_integer(json_object_get(o, "peak_rss_bytes"));
+    *rss = (size_t)json_integer_value(json_object_get(o, "rss_delta_bytes"));
+    const int bad = !json_is_integer(json_object_get(o, "tensor_bytes")) || !json_is_integer(json_object_get(o, "rss_delta_bytes"));
     json_decref(o);
     if (bad && pid > 0 && WIFSIGNALED(status))
         return lb_fail(err, "the process that measures memory: signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -152,13 +165,9 @@ int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t b
     free(json);
     argv[n++] = "--set"; /* behind the config's own, which may name several */
     argv[n++] = backend.s;
-    size_t none, base = 0, peak = 0;
-    int r = lb_text_end(&backend, err) || run_fresh((char *const *)(uintptr_t)argv, &none, &base, err) ? -1 : 0;
     argv[n++] = "--file";
     argv[n++] = file;
-    if (!r)
-        r = run_fresh((char *const *)(uintptr_t)argv, tensor_bytes, &peak, err);
-    *rss = peak > base ? peak - base : 0;
+    const int r = lb_text_end(&backend, err) || run_fresh((char *const *)(uintptr_t)argv, tensor_bytes, rss, err) ? -1 : 0;
     lb_text_free(&backend);
     lb_free(argv);
     return r;

@@ -10,16 +10,17 @@ struct lb_measure {
     const struct lb_model_config *model;
     size_t channels, height, width, classes, batch;
     const struct lb_backend_config *backend;
-    const char *file;                           /* NULL: the same without a model */
+    const char *file;
     const struct lb_format_config *activations; /* mode wa, else NULL */
     int integer;                                /* modes w8a8, w4a8 */
     struct lb_backend_options options;
 };
 
-/* In the fresh process: maps the file, infers one batch of zeros. reply: tensor_bytes (most that was allocated at once), peak_rss_bytes. */
+/* In the fresh process: maps the file, infers one batch of zeros. reply: tensor_bytes (most that was allocated at once), rss_delta_bytes (by how much the
+ * resident size rose at most). */
 int lb_measure(const struct lb_measure *m, json_t *reply, struct lb_err *err);
 
-/* From a trial: starts two fresh processes, with and without the model; `batch`: samples of the one inference. rss: the difference of their peaks. */
+/* From a trial: the same in a fresh process; `batch`: samples of the one inference. */
 int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t batch, const char *file, size_t *tensor_bytes, size_t *rss,
                      struct lb_err *err);
 

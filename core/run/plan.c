@@ -288,6 +288,8 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
         lost = json_object_set(o, "activations", f->activations->json) ||
                json_object_set_new(o, "activations_codec", json_string(f->activations_sha256)) ||
                (f->activations->calibrated && json_object_set_new(o, "calibration", json_integer((json_int_t)p->e->calibration_samples)));
+    if (!lost && f->config->search_bits > 0)
+        lost = json_object_set_new(o, "search_samples", json_integer((json_int_t)p->e->calibration_samples));
     if (lost) {
         json_decref(o);
         o = NULL;
@@ -413,6 +415,8 @@ static int add_trials(struct lb_plan *p, struct lb_err *err)
         if (!(p->formats[t.format].modes >> lb_mode_find(e->modes[t.mode]) & 1) ||
             !has_layer(&e->models[t.model], e->formats[t.format].only))
             continue;
+        if (e->formats[t.format].only >= 0 && lb_mode_find(e->modes[t.mode]) != LB_MODE_W)
+            continue; /* the inputs of all layers would be in the format, not those of one */
         const long training = training_index(p, t.model, t.seed, t.backend, err);
         if (training < 0)
             return -1;
@@ -421,6 +425,8 @@ static int add_trials(struct lb_plan *p, struct lb_err *err)
             return -1;
         p->trials[p->n_trials++] = t;
     }
+    if (!p->n_trials)
+        return lb_fail(err, "%s: nothing to run: no format has a mode that \"modes\" asks for", e->path);
     return 0;
 }
 

@@ -6,7 +6,9 @@
 #include "kernels/cpu/ref.h"
 
 #define ALWAYS static inline __attribute__((always_inline))
-#ifdef __clang__
+#ifdef SANITIZED
+#define UNROLL
+#elif defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 32")
