@@ -87,7 +87,8 @@ struct lb_codec {
 
     /* Optional up to 16 bits: an encoder that is not round-to-nearest, as data. Writes at most `cap` steps, ascending `from`, and returns how many there
      * are. The first is at 0: magnitudes then, infinity being one too; a negative value becomes the step's code | sign_bit. Or the first is at -INFINITY:
-     * the whole line, -0 before +0. With steps, a config that asks for another rounding or overflow is refused, and NaN still becomes nan_code. */
+     * the whole line, -0 before +0. With steps, a config that asks for another rounding or overflow is refused, and NaN still becomes nan_code. A 64-bit integer
+     * between two binary64 numbers counts as the one whose last bit is 1. */
     size_t (*steps)(const struct lb_codec *c, struct lb_step *out, size_t cap);
     uint32_t sign_bit;
 

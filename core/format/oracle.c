@@ -167,15 +167,35 @@ static size_t between(const struct lb_oracle *o, uint32_t rounding, long double 
     return up ? 1 : 2;
 }
 
+/* Whether step number i begins at x or before it; -0 lies before +0. */
+static int has_begun(const struct lb_oracle *o, size_t i, long double x)
+{
+    const double from = o->steps[i].from;
+    return from < x || (from == x && (signbit(from) || !signbit(x)));
+}
+
+/* Steps are made of binary64 numbers: what lies between two of them is taken for the one whose last bit is 1. */
+static long double as_binary64(long double x)
+{
+    const double near = (double)x;
+    if ((long double)near == x)
+        return x;
+    const double other = nextafter(near, (long double)near < x ? (double)INFINITY : -(double)INFINITY);
+    uint64_t bits;
+    memcpy(&bits, &near, sizeof bits);
+    return bits & 1 ? near : other;
+}
+
 static uint32_t by_steps(const struct lb_oracle *o, long double x)
 {
     const int line = o->steps[0].from < 0;
-    const long double at = line ? x : fabsl(x);
-    size_t i = 0;
-    while (i + 1 < o->n_steps &&
-           (o->steps[i + 1].from < at || (o->steps[i + 1].from == at && !(signbit(at) && !signbit(o->steps[i + 1].from)))))
-        i++;
-    return o->steps[i].code | (signbit(x) && !line ? o->codec->sign_bit : 0);
+    const long double at = as_binary64(line ? x : fabsl(x));
+    size_t low = 0, high = o->n_steps;
+    while (high - low > 1) {
+        const size_t mid = low + (high - low) / 2;
+        *(has_begun(o, mid, at) ? &low : &high) = mid;
+    }
+    return o->steps[low].code | (signbit(x) && !line ? o->codec->sign_bit : 0);
 }
 
 size_t lb_oracle_codes(const struct lb_oracle *o, uint32_t rounding, uint32_t overflow, long double x, uint32_t codes[2])

@@ -39,7 +39,7 @@ alternating='>: vfm(addsub|subadd)' any='>: vfn?m(add|sub)'
 plain() { grep -vE '^<[a-z0-9_]*_avx(2|512)(\.[a-z0-9.]+)?>'; }
 while read -r object; do
     case $object in
-    */kernels/cpu/*_avx2.o | */kernels/cpu/*_avx512.o)
+    */kernels/cpu/*_avx2.o | */kernels/cpu/*_avx512.o | */kernels/cpu/*_vnni.o | */kernels/cpu/*_vbmi.o)
         check "$object" "$alternating" "adds and subtracts by turns, fused with the product"
         fused=$((fused + $(code "$object" | grep -cE "$any" || true)))
         ;;

@@ -94,8 +94,8 @@ static void expect(const struct lb_format *f, const struct brute *b, const float
         const float q = (float)brute_decode(b, e->code[i]);
         e->back[i] = back(c, e->scale, q);
         const double d = (double)x[i] - (double)e->back[i];
-        e->stats.nan_codes += isnan(q) != 0;
-        e->stats.inf_codes += isinf(q) != 0;
+        e->stats.nan_codes += isnan(e->back[i]) != 0;
+        e->stats.inf_codes += isinf(e->back[i]) != 0;
         e->stats.zeroed += x[i] != 0 && e->back[i] == 0;
         e->stats.clipped += brute_beyond(b, (long double)e->in[i]) != 0;
         e->stats.signal += (double)x[i] * (double)x[i];
