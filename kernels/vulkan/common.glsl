@@ -24,6 +24,10 @@
 
 layout(local_size_x_id = 0) in;
 
+/* What weights that stay packed add to the arguments of a product: packed.glsl. Words between rows of codes; where scales, second level and zero
+ * points begin; scales a row; how far the first scale is in its second level's; the offset. */
+#define PACKED_ARGUMENTS uint q_row, s_at, s_row, s2_at, s2_rest, z_at; float s_offset;
+
 /* The work groups are a row that the host folds into a box where it is longer than the device allows. */
 uint lb_group()
 {

@@ -13,13 +13,20 @@
  * GEMM may come with LEFT_BY_TERMS (a_col is 1), RIGHT_BY_TERMS (b_row is 1) or RIGHT_BY_COLUMNS (b_col is 1): the factor is read four
  * neighbours at a time. Then k0 is 0, and where it begins, its other stride and (BY_TERMS) k1 or (BY_COLUMNS) n are multiples of four.
  *
+ * Weights that stay packed (packed.glsl): RIGHT_PACKED with GEMM, right being their transposed, or LEFT_PACKED with CONV2D. k0 is 0 too;
+ * RIGHT_BY_TERMS then only says that k1 is a multiple of four.
+ *
  * Indices of columns and terms are taken apart once; next() steps to the next term. */
+#ifndef LEFT_PACKED
 layout(binding = 0) readonly buffer Left { float left[]; };
+#endif
+#ifndef RIGHT_PACKED
 layout(binding = 1) readonly buffer Right { float right[]; };
+#endif
 #ifdef LEFT_BY_TERMS
 layout(binding = 0) readonly buffer LeftQuads { vec4 left_quad[]; };
 #endif
-#if defined(RIGHT_BY_TERMS) || defined(RIGHT_BY_COLUMNS)
+#if (defined(RIGHT_BY_TERMS) && !defined(RIGHT_PACKED)) || defined(RIGHT_BY_COLUMNS)
 layout(binding = 1) readonly buffer RightQuads { vec4 right_quad[]; };
 #endif
 layout(binding = 2) readonly buffer Bias { float bias[]; };
@@ -39,7 +46,16 @@ layout(push_constant) uniform Arguments {
 #else
     uint c, h, w, o, kh, kw, stride, pad, oh, ow;
 #endif
+#ifdef RIGHT_PACKED
+    uint unused[5];
+#endif
+#if defined(LEFT_PACKED) || defined(RIGHT_PACKED)
+    PACKED_ARGUMENTS
+#endif
 };
+#if defined(LEFT_PACKED) || defined(RIGHT_PACKED)
+#include "kernels/vulkan/packed.glsl"
+#endif
 
 uint result_from; /* where this work group's outputs begin: CONV2D_DW has some for each segment */
 
@@ -75,7 +91,11 @@ void next(inout Term t)
 
 Column column(uint j)
 {
+#ifdef RIGHT_PACKED
+    return Column(j, 0u, 0u);
+#else
     return Column(at.y + j * b_col, 0u, 0u);
+#endif
 }
 
 uint left_row(uint i)
@@ -83,14 +103,18 @@ uint left_row(uint i)
     return at.x + i * a_row;
 }
 
-uint left_at(uint row, Term t)
+float left_value(uint row, Term t)
 {
-    return row + (t.k - k0) * a_col;
+    return left[row + (t.k - k0) * a_col];
 }
 
 float right_value(Column col, Term t)
 {
+#ifdef RIGHT_PACKED
+    return packed_value(col.at, t.k);
+#else
     return right[col.at + (t.k - k0) * b_row];
+#endif
 }
 
 uint result_at(uint i, uint j)
@@ -190,9 +214,9 @@ uint left_row(uint i)
     return at.x + i * (oh * ow);
 }
 
-uint left_at(uint row, Term t)
+float left_value(uint row, Term t)
 {
-    return row + (t.outer - sample0) * (o * oh * ow) + t.y * ow + t.x;
+    return left[row + (t.outer - sample0) * (o * oh * ow) + t.y * ow + t.x];
 }
 
 #else
@@ -208,15 +232,25 @@ Column column(uint j)
 #endif
 }
 
-#ifdef CONV2D
+#ifdef LEFT_PACKED
+uint left_row(uint i)
+{
+    return i;
+}
+
+float left_value(uint row, Term t)
+{
+    return packed_value(row, t.k);
+}
+#elif defined(CONV2D)
 uint left_row(uint i)
 {
     return at.x + i * (c * kh * kw);
 }
 
-uint left_at(uint row, Term t)
+float left_value(uint row, Term t)
 {
-    return row + t.k;
+    return left[row + t.k];
 }
 #else
 uint left_row(uint i)
@@ -224,9 +258,9 @@ uint left_row(uint i)
     return at.x + i * (kh * kw);
 }
 
-uint left_at(uint row, Term t)
+float left_value(uint row, Term t)
 {
-    return row + (t.outer * c * kh + t.y) * kw + t.x;
+    return left[row + (t.outer * c * kh + t.y) * kw + t.x];
 }
 #endif
 

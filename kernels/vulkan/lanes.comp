@@ -61,7 +61,7 @@ uint loaded_row(uint g)
 void load_left(Term t, bool live)
 {
     EACH_GROUP {
-        float v = left[left_at(row_at[g], t)];
+        float v = left_value(row_at[g], t);
         own_left[g] = live ? v : 0.0;
     }
 }
@@ -108,7 +108,11 @@ void load_turn(Term t)
     EACH_GROUP left_turn[g] = left_quad[(row_at[g] + t.k) / 4u];
 #endif
 #ifdef RIGHT_BY_TERMS
+#ifdef RIGHT_PACKED
+    EACH_COLUMN right_turn[j] = packed_quad(cols[j].at, t.k);
+#else
     EACH_COLUMN right_turn[j] = right_quad[(cols[j].at + t.k) / 4u];
+#endif
 #endif
 }
 

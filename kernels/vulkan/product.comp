@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* product.comp - matrix product, convolution and its input gradient, literally: one invocation, one output. It makes terms k0 to k1 - 1, in
- * segments; where they are not all, the total goes on from what the output holds. GEMM, CONV2D or CONV2D_DX is defined. */
+ * segments; where they are not all, the total goes on from what the output holds. GEMM, CONV2D or CONV2D_DX is defined; the weights of GEMM
+ * (RIGHT_PACKED) and CONV2D (LEFT_PACKED) may be packed.glsl's. */
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "kernels/vulkan/common.glsl"
 
-layout(binding = 0) readonly buffer Left { float left[]; };   /* a, or the weights */
+#ifndef LEFT_PACKED
+layout(binding = 0) readonly buffer Left { float left[]; }; /* a, or the weights */
+#endif
+#ifndef RIGHT_PACKED
 layout(binding = 1) readonly buffer Right { float right[]; }; /* b, x, or dy */
+#endif
 layout(binding = 2) readonly buffer Bias { float bias[]; };
 layout(binding = 3) buffer Result { float result[]; };
 
@@ -25,7 +30,13 @@ layout(push_constant) uniform Arguments {
 #else
     uint c, h, w, o, kh, kw, stride, pad, oh, ow;
 #endif
+#if defined(LEFT_PACKED) || defined(RIGHT_PACKED)
+    PACKED_ARGUMENTS
+#endif
 };
+#if defined(LEFT_PACKED) || defined(RIGHT_PACKED)
+#include "kernels/vulkan/packed.glsl"
+#endif
 
 #ifdef GEMM
 
@@ -51,7 +62,11 @@ float factor_left(uint k)
 
 float factor_right(uint k)
 {
+#ifdef RIGHT_PACKED
+    return packed_value(j, k);
+#else
     return right[b_at + (k - k0) * b_row];
+#endif
 }
 
 uint bias_index()
@@ -103,7 +118,9 @@ uint place(uint index)
 
 float factor_left(uint k)
 {
-#ifdef CONV2D
+#ifdef LEFT_PACKED
+    return packed_value(channel, k);
+#elif defined(CONV2D)
     return left[at.x + channel * (c * kh * kw) + k];
 #else
     return left[at.x + ((term_channel * c + channel) * kh + ky) * kw + kx];

@@ -74,7 +74,7 @@ void load(uint k)
 {
     EACH(i, LEFT_LOADS) {
         uvec2 e = element(thread + i * THREADS, left_by_terms(), TALL);
-        float v = left[left_at(left_row(min(tile_row + e.x, m - 1u)), terms[e.y])];
+        float v = left_value(left_row(min(tile_row + e.x, m - 1u)), terms[e.y]);
         left_load[i] = k + e.y < terms_end ? v : 0.0;
     }
     EACH(i, RIGHT_LOADS) {
@@ -185,6 +185,9 @@ void main()
     across = thread % THREADS_ACROSS;
     tile_row = group / tiles_across * TALL;
     tile_column = group % tiles_across * WIDE;
+#if defined(LEFT_PACKED) || defined(RIGHT_PACKED)
+    packed_begin();
+#endif
     make(from);
     finish();
 }

@@ -193,6 +193,15 @@ static const struct lb_backend vulkan = {
     .record_end = vulkan_record_end,
     .replay = vulkan_replay,
     .record_free = vulkan_record_free,
+    .weights_create = vulkan_weights_create,
+    .weights_free = vulkan_weights_free,
+    .gemm_packed = vulkan_gemm_packed,
+    .conv2d_packed = vulkan_conv2d_packed,
+    .gemm_int8 = vulkan_gemm_int8,
+    .conv2d_int8 = vulkan_conv2d_int8,
+    .quantizer_create = vulkan_quantizer_create,
+    .quantizer_free = vulkan_quantizer_free,
+    .quantize = vulkan_quantize,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&vulkan.base, NULL};

@@ -10,6 +10,7 @@
  *   vulkan_compile.c    GLSL to SPIR-V through shaderc;  vulkan_cache.c  on disk;  vulkan_spirv.c  makes it exact
  *   vulkan_test.c       the test of the device's arithmetic
  *   vulkan_ops.c, vulkan_sums.c, vulkan_gemm.c, vulkan_conv.c   the ops;  vulkan_tiles.c  which tile a product gets
+ *   vulkan_weights.c, vulkan_codes.c   weights that stay packed;  vulkan_int8.c  integer products with them;  vulkan_quantize.c  encoding
  *
  * A dispatch binds up to four storage buffers (bindings 0 to 3 of set 0) and pushes up to 128 bytes: four element offsets, one for each binding,
  * then the arguments of the shader. A shader takes its place in a one-dimensional row of work groups from kernels/vulkan/common.glsl. */
@@ -23,6 +24,7 @@ enum {
     VULKAN_OPERANDS = 4, /* storage buffers of a dispatch: what every device allows */
     VULKAN_ARGS = 28,    /* words of a shader's own arguments: with the offsets 128 bytes, what every device allows */
     VULKAN_SPEC = 8,     /* specialization constants, ids 0 to 7; 0 is the size of a work group */
+    VULKAN_PACKED = 7,   /* words of PACKED_ARGUMENTS (kernels/vulkan/common.glsl) */
     VULKAN_BATCHES = 4,  /* command buffers in turn */
     VULKAN_SEGMENT = 256,
     VULKAN_TERMS = 200 * VULKAN_SEGMENT /* most terms that an invocation gets: llvmpipe ends its loops after 65535 turns */
@@ -53,7 +55,7 @@ enum vulkan_tile_shape {
     VULKAN_SHAPES
 };
 
-/* The rows of the table in vulkan_table.c. */
+/* The rows of the table in vulkan_table.c. From KERNEL_MADE on: shaders that are made as they are needed (vulkan_made). */
 enum vulkan_kernel {
     KERNEL_GEMM,
     KERNEL_CONV2D,
@@ -72,11 +74,16 @@ enum vulkan_kernel {
     KERNEL_MSE_LAST = KERNEL_MSE + LB_HALF,
     KERNEL_SGD,
     KERNEL_SGD_MOMENTUM,
+    KERNEL_AMAX,
+    KERNEL_SCALES,
+    KERNEL_APPLY,
+    KERNEL_BYTES,
     KERNEL_DEVICE_TEST,
     KERNEL_FUNCTION_TEST,
     KERNEL_TILES, /* enum vulkan_product x enum vulkan_tile_shape */
     KERNEL_TILES_LAST = KERNEL_TILES + VULKAN_PRODUCTS * VULKAN_SHAPES - 1,
-    KERNELS
+    KERNELS,
+    KERNEL_MADE
 };
 
 /* What the device is and allows. */
@@ -185,6 +192,8 @@ struct vulkan_device {
     VkDescriptorSetLayout set_layout;
     VkPipelineLayout layout;
     VkPipeline pipeline[KERNELS];
+    struct vulkan_made *made; /* grows */
+    size_t n_made, max_made;
 };
 
 /* ---- Errors: each logs and returns -1 ---- */
@@ -289,8 +298,22 @@ extern const struct vulkan_source vulkan_sources[]; /* ends with a NULL name */
 struct vulkan_shader {
     const char *file, *defines; /* "NAME=VALUE NAME ..." */
     const uint32_t *spec;
+    int is_sum;       /* of products: see vulkan_is_loose */
+    const char *text; /* what it includes as lb_codec.glsl, or NULL */
 };
 extern const struct vulkan_shader vulkan_shaders[KERNELS];
+
+/* A shader that is not in the table, and its pipeline; the strings are its own. */
+struct vulkan_made {
+    struct vulkan_shader shader;
+    char *defines, *text;
+    VkPipeline pipeline;
+};
+
+/* The kernel of a shader that is not in the table: the one that was made of the same file, definitions, constants and text, or a new one. `spec` must
+ * stay. -1 after a log message. */
+int vulkan_made(struct vulkan_device *d, const struct vulkan_shader *s, enum vulkan_kernel *k);
+const struct vulkan_shader *vulkan_shader_of(const struct vulkan_device *d, enum vulkan_kernel k);
 
 /* SPIR-V: words is the caller's to free with host->free. */
 struct vulkan_spirv {
@@ -318,8 +341,7 @@ int vulkan_compile(struct vulkan_device *d, const struct vulkan_shader *s, struc
  * reordered they would be wrong in the second digit, not in the last. */
 static inline int vulkan_is_loose(const struct vulkan_device *d, const struct vulkan_shader *s)
 {
-    const size_t kernel = (size_t)(s - vulkan_shaders);
-    return !d->exact && (kernel <= KERNEL_ADD_SEGMENTS || kernel >= KERNEL_TILES);
+    return !d->exact && s->is_sum;
 }
 
 /* Decorates every operation NoContraction and asks for the modes of the exact arithmetic that the device has. */
@@ -342,16 +364,72 @@ struct vulkan_factors {
     uint32_t sample0; /* conv2d_dw: that the operands begin with */
     uint32_t has_bias, act;
     float alpha;
-    uint32_t rest[10];
+    uint32_t rest[10], packed[VULKAN_PACKED];
 };
 
+/* ---- Weights that stay packed: kernels/vulkan/packed.glsl ---- */
+
+/* How codes become numbers: by a table, as a number of binary floating point, as an integer, by the codec's own text; as numbers that were stored
+ * instead; or not at all. */
+enum vulkan_form { FORM_TABLE, FORM_FLOAT, FORM_SIGNED, FORM_UNSIGNED, FORM_TEXT, FORM_NUMBERS, FORM_NONE };
+struct vulkan_codes {
+    enum vulkan_form form;
+    uint32_t bits;                  /* 0: a block codec */
+    uint32_t fraction, rebias, top; /* FLOAT: bits; what the exponent lacks of binary32's; the least magnitude that is infinite or NaN */
+    uint32_t unit;                  /* SIGNED, UNSIGNED: biased exponent of what 1 is worth */
+};
+struct vulkan_codes vulkan_codes_of(const struct lb_codes *c);
+/* Definitions for packed.glsl, with names that begin with `prefix`; how many characters. */
+int vulkan_codes_define(const struct vulkan_codes *f, char prefix, char *text, size_t size);
+
+/* Some rows of a weight matrix, as many as a binding reaches. */
+struct vulkan_slab {
+    struct lb_buf buf;
+    size_t row, rows; /* its first one, and how many */
+    uint32_t args[VULKAN_PACKED];
+};
+
+struct vulkan_weights {
+    size_t rows, cols, block; /* block: columns that share a scale */
+    uint32_t uses;
+    int shift;         /* LB_USE_INT8: values times 2^shift are integers */
+    char defines[300]; /* of the codec and its scales */
+    char *text;        /* the codec's, or NULL */
+    size_t n;
+    struct vulkan_slab *slab;
+};
+
+void *vulkan_weights_create(void *dev, const struct lb_packed *p, uint32_t uses, size_t *bytes, char *why, size_t why_size);
+void vulkan_weights_free(void *dev, void *w);
+struct vulkan_operand vulkan_slab_operand(const struct vulkan_slab *s);
+/* The kernel of shader `plain` with these weights for its factor "LEFT_PACKED" or "RIGHT_PACKED". */
+int vulkan_packed_kernel(struct vulkan_device *d, const struct vulkan_weights *w, const struct vulkan_shader *plain, const char *side,
+                         enum vulkan_kernel *k);
+
+/* Activations as integers of 8 bits, in scratch memory: rows of `words` words; their scales, `per_row` a row, at element scales_at of the operand. */
+struct vulkan_bytes {
+    struct vulkan_operand all;
+    size_t words, scales_at, per_row;
+};
+
+/* x (rows, cols) with a scale for `block` elements of a row, 0: a row. */
+int vulkan_bytes(struct vulkan_device *d, struct lb_ref x, size_t rows, size_t cols, size_t block, struct vulkan_bytes *out);
+
 /* Makes a product of all its terms by tiles: 1, 0 where they do not suit it or the device, -1 after a log message. conv2d_dw: segment after segment, the
- * sums (segments, m, n), without bias or activation. Operands: left, right, bias, result. */
+ * sums (segments, m, n), without bias or activation. Operands: left, right, bias, result. w: the weights where they are packed (their slab is the operand,
+ * its arguments are in f), else NULL. */
 int vulkan_tiles(struct vulkan_device *d, enum vulkan_product product, const struct vulkan_operand operand[VULKAN_OPERANDS],
-                 const struct vulkan_factors *f);
+                 const struct vulkan_factors *f, const struct vulkan_weights *w);
 
 int vulkan_gemm(void *dev, const struct lb_gemm *o);
 int vulkan_conv2d(void *dev, const struct lb_conv2d *o);
+int vulkan_gemm_packed(void *dev, const struct lb_gemm_packed *o);
+int vulkan_conv2d_packed(void *dev, const struct lb_conv2d_packed *o);
+int vulkan_gemm_int8(void *dev, const struct lb_gemm_packed *o);
+int vulkan_conv2d_int8(void *dev, const struct lb_conv2d_packed *o);
+void *vulkan_quantizer_create(void *dev, const struct lb_quantizer *q, char *why, size_t why_size);
+void vulkan_quantizer_free(void *dev, void *q);
+int vulkan_quantize(void *dev, const struct lb_quantize *o);
 int vulkan_conv2d_dx(void *dev, const struct lb_conv2d_grad *o);
 int vulkan_conv2d_dw(void *dev, const struct lb_conv2d_grad *o);
 int vulkan_bias_grad(void *dev, const struct lb_bias_grad *o);

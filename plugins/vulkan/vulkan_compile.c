@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Part of every key: a change of what this plugin does to shaders beside their text and definitions takes a new number. */
-static const char version[] = "lowbit shaders 1";
+static const char version[] = "lowbit shaders 2";
 #ifndef SHADERC_VERSION
 #define SHADERC_VERSION "unknown" /* the Makefile knows */
 #endif
@@ -23,13 +23,19 @@ static const struct vulkan_source *find_source(const char *name)
     return NULL;
 }
 
-/* ---- Includes: files of the plugin, by their path in the source tree ---- */
+/* ---- Includes: files of the plugin, by their path in the source tree, and the text of a codec ---- */
+
+struct includer {
+    const struct vulkan_device *d;
+    struct vulkan_source text;
+};
 
 static shaderc_include_result *include(void *user, const char *requested, int type, const char *from, size_t depth)
 {
     static const char missing[] = "not part of the plugin (vulkan_table.c lists what is)";
-    const struct vulkan_device *d = user;
-    const struct vulkan_source *s = find_source(requested);
+    const struct includer *i = user;
+    const struct vulkan_device *d = i->d;
+    const struct vulkan_source *s = i->text.begin && !strcmp(requested, i->text.name) ? &i->text : find_source(requested);
     shaderc_include_result *r = d->host->alloc(d->host, sizeof *r);
     (void)type, (void)from, (void)depth;
     if (r)
@@ -40,8 +46,8 @@ static shaderc_include_result *include(void *user, const char *requested, int ty
 
 static void include_free(void *user, shaderc_include_result *r)
 {
-    const struct vulkan_device *d = user;
-    d->host->free(d->host, r);
+    const struct includer *i = user;
+    i->d->host->free(i->d->host, r);
 }
 
 /* ---- Keys ---- */
@@ -67,14 +73,16 @@ static int common_key(struct vulkan_compiler *c)
     return r;
 }
 
-static int shader_key(const struct vulkan_device *d, const struct vulkan_source *s, const char *defines, int loose, unsigned char key[32])
+static int shader_key(const struct vulkan_device *d, const struct vulkan_source *s, const char *defines, const char *text, int loose,
+                      unsigned char key[32])
 {
     const unsigned char exact = !loose;
+    const char *codec = text ? text : "";
     EVP_MD_CTX *h = EVP_MD_CTX_new();
     const int r = h && EVP_DigestInit_ex(h, EVP_sha256(), NULL) && EVP_DigestUpdate(h, d->shaders.common, sizeof d->shaders.common) &&
                           EVP_DigestUpdate(h, &exact, 1) && EVP_DigestUpdate(h, defines, strlen(defines) + 1) &&
-                          EVP_DigestUpdate(h, s->name, strlen(s->name) + 1) && EVP_DigestUpdate(h, s->begin, (size_t)(s->end - s->begin)) &&
-                          EVP_DigestFinal_ex(h, key, NULL)
+                          EVP_DigestUpdate(h, s->name, strlen(s->name) + 1) && EVP_DigestUpdate(h, codec, strlen(codec) + 1) &&
+                          EVP_DigestUpdate(h, s->begin, (size_t)(s->end - s->begin)) && EVP_DigestFinal_ex(h, key, NULL)
                       ? 0
                       : -1;
     EVP_MD_CTX_free(h);
@@ -110,15 +118,17 @@ static int take_result(struct vulkan_device *d, shaderc_compilation_result_t res
     return 0;
 }
 
-static int compile(struct vulkan_device *d, const struct vulkan_source *s, const char *defines, int loose, struct vulkan_spirv *out)
+static int compile(struct vulkan_device *d, const struct vulkan_source *s, const char *defines, const char *text, int loose,
+                   struct vulkan_spirv *out)
 {
+    struct includer includer = {d, {"lb_codec.glsl", text, text ? text + strlen(text) : NULL}};
     const shaderc_compile_options_t o = shaderc_compile_options_initialize();
     if (!o)
         return vulkan_fail(d, "%s: out of memory", s->name);
     define(o, defines);
     shaderc_compile_options_set_target_env(o, shaderc_target_env_vulkan, shaderc_env_version_vulkan_1_1);
     shaderc_compile_options_set_optimization_level(o, loose ? shaderc_optimization_level_performance : shaderc_optimization_level_zero);
-    shaderc_compile_options_set_include_callbacks(o, include, include_free, d);
+    shaderc_compile_options_set_include_callbacks(o, include, include_free, &includer);
     const shaderc_compilation_result_t result =
         shaderc_compile_into_spv(d->shaders.compiler, s->begin, (size_t)(s->end - s->begin), shaderc_compute_shader, s->name, "main", o);
     const int r = take_result(d, result, s->name, out);
@@ -134,17 +144,17 @@ int vulkan_compile(struct vulkan_device *d, const struct vulkan_shader *shader, 
     const int loose = vulkan_is_loose(d, shader);
     char defines[512];
     unsigned char key[32];
-    const int n = snprintf(defines, sizeof defines, "%s%s%s%s%s", shader->defines, loose ? " FAST" : "",
-                           d->fma == VULKAN_FMA_FUSED || !d->exact ? " FMA_FUSED" : "", d->t.float64 ? " HAS_FLOAT64" : "",
-                           d->t.int64 ? " HAS_INT64" : "");
+    const int n = snprintf(defines, sizeof defines, "%s%s%s%s%s%s", shader->defines, shader->text ? " HAS_CODEC_TEXT" : "",
+                           loose ? " FAST" : "", d->fma == VULKAN_FMA_FUSED || !d->exact ? " FMA_FUSED" : "",
+                           d->t.float64 ? " HAS_FLOAT64" : "", d->t.int64 ? " HAS_INT64" : "");
     *out = (struct vulkan_spirv){NULL, 0};
     if (!s || n < 0 || (size_t)n >= sizeof defines)
         return vulkan_fail(d, "%s: not part of the plugin, or too many definitions", shader->file);
-    if (shader_key(d, s, defines, loose, key))
+    if (shader_key(d, s, defines, shader->text, loose, key))
         return vulkan_fail(d, "%s: SHA-256 failed", s->name);
     if (!vulkan_cache_load(d, key, out))
         return 0;
-    if (compile(d, s, defines, loose, out))
+    if (compile(d, s, defines, shader->text, loose, out))
         return -1;
     vulkan_cache_store(d, key, out);
     return 0;

@@ -12,16 +12,25 @@ static void spec_values(const struct vulkan_device *d, const struct vulkan_shade
         memcpy(spec, s->spec, VULKAN_SPEC * sizeof *spec);
 }
 
+const struct vulkan_shader *vulkan_shader_of(const struct vulkan_device *d, enum vulkan_kernel k)
+{
+    return k < KERNELS ? &vulkan_shaders[k] : &d->made[k - KERNEL_MADE].shader;
+}
+
+static VkPipeline *pipeline_of(struct vulkan_device *d, enum vulkan_kernel k)
+{
+    return k < KERNELS ? &d->pipeline[k] : &d->made[k - KERNEL_MADE].pipeline;
+}
+
 uint32_t vulkan_spec(const struct vulkan_device *d, enum vulkan_kernel k, uint32_t id)
 {
     uint32_t spec[VULKAN_SPEC];
-    spec_values(d, &vulkan_shaders[k], spec);
+    spec_values(d, vulkan_shader_of(d, k), spec);
     return spec[id];
 }
 
-static int create(struct vulkan_device *d, enum vulkan_kernel k, const struct vulkan_spirv *code)
+static int create(struct vulkan_device *d, const struct vulkan_shader *s, const struct vulkan_spirv *code, VkPipeline *out)
 {
-    const struct vulkan_shader *s = &vulkan_shaders[k];
     uint32_t spec[VULKAN_SPEC];
     VkSpecializationMapEntry entry[VULKAN_SPEC];
     for (uint32_t i = 0; i < VULKAN_SPEC; i++)
@@ -40,22 +49,71 @@ static int create(struct vulkan_device *d, enum vulkan_kernel k, const struct vu
                                                         .pName = "main",
                                                         .pSpecializationInfo = &values},
                                               .layout = d->layout};
-    const VkResult r = d->vk.CreateComputePipelines(d->device, VK_NULL_HANDLE, 1, &info, NULL, &d->pipeline[k]);
+    const VkResult r = d->vk.CreateComputePipelines(d->device, VK_NULL_HANDLE, 1, &info, NULL, out);
     d->vk.DestroyShaderModule(d->device, m, NULL);
     if (r)
-        d->pipeline[k] = VK_NULL_HANDLE;
+        *out = VK_NULL_HANDLE;
     return vulkan_check(d, s->file, r);
 }
 
 VkPipeline vulkan_pipeline(struct vulkan_device *d, enum vulkan_kernel k)
 {
-    if (d->pipeline[k])
-        return d->pipeline[k];
+    const struct vulkan_shader *s = vulkan_shader_of(d, k);
+    VkPipeline *p = pipeline_of(d, k);
+    if (*p)
+        return *p;
     struct vulkan_spirv code = {NULL, 0};
-    if (!vulkan_compile(d, &vulkan_shaders[k], &code) && (vulkan_is_loose(d, &vulkan_shaders[k]) || !vulkan_spirv_exact(d, &code)))
-        create(d, k, &code);
+    if (!vulkan_compile(d, s, &code) && (vulkan_is_loose(d, s) || !vulkan_spirv_exact(d, &code)))
+        create(d, s, &code, p);
     d->host->free(d->host, code.words);
-    return d->pipeline[k];
+    return *p;
+}
+
+static int same_text(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static char *copy_text(const struct vulkan_device *d, const char *text)
+{
+    const size_t n = text ? strlen(text) + 1 : 0;
+    char *copy = n ? d->host->alloc(d->host, n) : NULL;
+    return copy ? memcpy(copy, text, n) : NULL;
+}
+
+static int grow_made(struct vulkan_device *d)
+{
+    const size_t more = d->max_made ? 2 * d->max_made : 16;
+    struct vulkan_made *grown = d->host->alloc(d->host, more * sizeof *grown);
+    if (!grown)
+        return -1;
+    if (d->n_made)
+        memcpy(grown, d->made, d->n_made * sizeof *grown);
+    d->host->free(d->host, d->made);
+    d->made = grown;
+    d->max_made = more;
+    return 0;
+}
+
+int vulkan_made(struct vulkan_device *d, const struct vulkan_shader *s, enum vulkan_kernel *k)
+{
+    size_t i = 0;
+    while (i < d->n_made && (d->made[i].shader.spec != s->spec || strcmp(d->made[i].shader.file, s->file) != 0 ||
+                             strcmp(d->made[i].defines, s->defines) != 0 || !same_text(d->made[i].text, s->text)))
+        i++;
+    *k = (enum vulkan_kernel)(KERNEL_MADE + i);
+    if (i < d->n_made)
+        return 0;
+    struct vulkan_made m = {.shader = *s, .defines = copy_text(d, s->defines), .text = copy_text(d, s->text)};
+    if (!m.defines || (s->text && !m.text) || (d->n_made == d->max_made && grow_made(d))) {
+        d->host->free(d->host, m.defines);
+        d->host->free(d->host, m.text);
+        return vulkan_fail(d, "%s: out of memory", s->file);
+    }
+    m.shader.defines = m.defines;
+    m.shader.text = m.text;
+    d->made[d->n_made++] = m;
+    return 0;
 }
 
 int vulkan_pipelines_try_all(struct vulkan_device *d)
@@ -100,6 +158,13 @@ void vulkan_pipelines_close(struct vulkan_device *d)
     for (int k = 0; k < KERNELS && !d->hung; k++)
         if (d->pipeline[k])
             d->vk.DestroyPipeline(d->device, d->pipeline[k], NULL);
+    for (size_t i = 0; i < d->n_made; i++) {
+        if (d->made[i].pipeline && !d->hung)
+            d->vk.DestroyPipeline(d->device, d->made[i].pipeline, NULL);
+        d->host->free(d->host, d->made[i].defines);
+        d->host->free(d->host, d->made[i].text);
+    }
+    d->host->free(d->host, d->made);
     if (d->layout && !d->hung)
         d->vk.DestroyPipelineLayout(d->device, d->layout, NULL);
     if (d->set_layout && !d->hung)

@@ -64,7 +64,7 @@ static int make(struct vulkan_device *d, const struct sum *s, size_t first, size
                                    .k1 = (uint32_t)k1,
                                    .sample0 = (uint32_t)sample0};
         memcpy(f.rest, args.shape, sizeof f.rest);
-        tiled = vulkan_tiles(d, PRODUCT_CONV2D_DW, operand, &f);
+        tiled = vulkan_tiles(d, PRODUCT_CONV2D_DW, operand, &f, NULL);
     }
     return tiled ? (tiled < 0 ? -1 : 0) : vulkan_dispatch(d, &c);
 }

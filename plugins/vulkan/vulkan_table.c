@@ -20,6 +20,10 @@ EMBED(segments, "kernels/vulkan/segments.comp")
 EMBED(add_segments, "kernels/vulkan/add_segments.comp")
 EMBED(elements, "kernels/vulkan/elements.comp")
 EMBED(rows, "kernels/vulkan/rows.comp")
+EMBED(quantize, "kernels/vulkan/quantize.comp")
+EMBED(integers, "kernels/vulkan/integers.comp")
+EMBED(unpack, "kernels/vulkan/unpack.comp")
+EMBED(packed, "kernels/vulkan/packed.glsl")
 
 #define SOURCE(path, name)                                                                                                                 \
     {                                                                                                                                      \
@@ -37,10 +41,15 @@ const struct vulkan_source vulkan_sources[] = {SOURCE("kernels/canon.h", canon),
                                                SOURCE("kernels/vulkan/add_segments.comp", add_segments),
                                                SOURCE("kernels/vulkan/elements.comp", elements),
                                                SOURCE("kernels/vulkan/rows.comp", rows),
+                                               SOURCE("kernels/vulkan/packed.glsl", packed),
+                                               SOURCE("kernels/vulkan/unpack.comp", unpack),
+                                               SOURCE("kernels/vulkan/integers.comp", integers),
+                                               SOURCE("kernels/vulkan/quantize.comp", quantize),
                                                {NULL, NULL, NULL}};
 
 /* A product by each shape of tile. */
-#define SHAPE(product, shape, file, define) [KERNEL_TILES + (product)*VULKAN_SHAPES + (shape)] = {file, define, vulkan_shapes[shape].spec}
+#define SHAPE(product, shape, file, define)                                                                                                \
+    [KERNEL_TILES + (product)*VULKAN_SHAPES + (shape)] = {file, define, vulkan_shapes[shape].spec, 1, NULL}
 #define LANES(product, define)                                                                                                             \
     SHAPE(product, SHAPE_LANES_ROW, "kernels/vulkan/lanes.comp", define),                                                                  \
         SHAPE(product, SHAPE_LANES_LOW, "kernels/vulkan/lanes.comp", define),                                                              \
@@ -52,31 +61,35 @@ const struct vulkan_source vulkan_sources[] = {SOURCE("kernels/canon.h", canon),
         SHAPE(product, SHAPE_TILES_LARGE, "kernels/vulkan/tiles.comp", define)
 
 const struct vulkan_shader vulkan_shaders[KERNELS] = {
-    [KERNEL_GEMM] = {"kernels/vulkan/product.comp", "GEMM", NULL},
-    [KERNEL_CONV2D] = {"kernels/vulkan/product.comp", "CONV2D", NULL},
-    [KERNEL_CONV2D_DX] = {"kernels/vulkan/product.comp", "CONV2D_DX", NULL},
-    [KERNEL_CONV2D_DW] = {"kernels/vulkan/segments.comp", "CONV2D_DW", NULL},
-    [KERNEL_BIAS_GRAD] = {"kernels/vulkan/segments.comp", "BIAS_GRAD", NULL},
-    [KERNEL_ADD_SEGMENTS] = {"kernels/vulkan/add_segments.comp", "", NULL},
-    [KERNEL_ACT + LB_LINEAR] = {"kernels/vulkan/elements.comp", "ACT=linear", NULL},
-    [KERNEL_ACT + LB_RELU] = {"kernels/vulkan/elements.comp", "ACT=relu", NULL},
-    [KERNEL_ACT + LB_SCALED_RELU] = {"kernels/vulkan/elements.comp", "ACT=scaled_relu", NULL},
-    [KERNEL_ACT + LB_SIGMOID] = {"kernels/vulkan/elements.comp", "ACT=sigmoid", NULL},
-    [KERNEL_ACT + LB_TANH] = {"kernels/vulkan/elements.comp", "ACT=tanh_", NULL},
-    [KERNEL_ACT_GRAD + LB_LINEAR] = {"kernels/vulkan/elements.comp", "ACT_GRAD=linear", NULL},
-    [KERNEL_ACT_GRAD + LB_RELU] = {"kernels/vulkan/elements.comp", "ACT_GRAD=relu", NULL},
-    [KERNEL_ACT_GRAD + LB_SCALED_RELU] = {"kernels/vulkan/elements.comp", "ACT_GRAD=scaled_relu", NULL},
-    [KERNEL_ACT_GRAD + LB_SIGMOID] = {"kernels/vulkan/elements.comp", "ACT_GRAD=sigmoid", NULL},
-    [KERNEL_ACT_GRAD + LB_TANH] = {"kernels/vulkan/elements.comp", "ACT_GRAD=tanh_", NULL},
-    [KERNEL_SOFTMAX] = {"kernels/vulkan/rows.comp", "SOFTMAX", NULL},
-    [KERNEL_SOFTMAX_GRAD] = {"kernels/vulkan/rows.comp", "SOFTMAX_GRAD", NULL},
-    [KERNEL_CROSS_ENTROPY] = {"kernels/vulkan/rows.comp", "CROSS_ENTROPY", NULL},
-    [KERNEL_MSE + LB_MEAN] = {"kernels/vulkan/rows.comp", "MSE", NULL},
-    [KERNEL_MSE + LB_HALF] = {"kernels/vulkan/rows.comp", "MSE HALF", NULL},
-    [KERNEL_DEVICE_TEST] = {"kernels/vulkan/device_test.comp", "", NULL},
-    [KERNEL_FUNCTION_TEST] = {"kernels/vulkan/device_test.comp", "FUNCTIONS", NULL},
-    [KERNEL_SGD] = {"kernels/vulkan/elements.comp", "SGD", NULL},
-    [KERNEL_SGD_MOMENTUM] = {"kernels/vulkan/elements.comp", "SGD MOMENTUM", NULL},
+    [KERNEL_GEMM] = {"kernels/vulkan/product.comp", "GEMM", NULL, 1, NULL},
+    [KERNEL_CONV2D] = {"kernels/vulkan/product.comp", "CONV2D", NULL, 1, NULL},
+    [KERNEL_CONV2D_DX] = {"kernels/vulkan/product.comp", "CONV2D_DX", NULL, 1, NULL},
+    [KERNEL_CONV2D_DW] = {"kernels/vulkan/segments.comp", "CONV2D_DW", NULL, 1, NULL},
+    [KERNEL_BIAS_GRAD] = {"kernels/vulkan/segments.comp", "BIAS_GRAD", NULL, 1, NULL},
+    [KERNEL_ADD_SEGMENTS] = {"kernels/vulkan/add_segments.comp", "", NULL, 1, NULL},
+    [KERNEL_ACT + LB_LINEAR] = {"kernels/vulkan/elements.comp", "ACT=linear", NULL, 0, NULL},
+    [KERNEL_ACT + LB_RELU] = {"kernels/vulkan/elements.comp", "ACT=relu", NULL, 0, NULL},
+    [KERNEL_ACT + LB_SCALED_RELU] = {"kernels/vulkan/elements.comp", "ACT=scaled_relu", NULL, 0, NULL},
+    [KERNEL_ACT + LB_SIGMOID] = {"kernels/vulkan/elements.comp", "ACT=sigmoid", NULL, 0, NULL},
+    [KERNEL_ACT + LB_TANH] = {"kernels/vulkan/elements.comp", "ACT=tanh_", NULL, 0, NULL},
+    [KERNEL_ACT_GRAD + LB_LINEAR] = {"kernels/vulkan/elements.comp", "ACT_GRAD=linear", NULL, 0, NULL},
+    [KERNEL_ACT_GRAD + LB_RELU] = {"kernels/vulkan/elements.comp", "ACT_GRAD=relu", NULL, 0, NULL},
+    [KERNEL_ACT_GRAD + LB_SCALED_RELU] = {"kernels/vulkan/elements.comp", "ACT_GRAD=scaled_relu", NULL, 0, NULL},
+    [KERNEL_ACT_GRAD + LB_SIGMOID] = {"kernels/vulkan/elements.comp", "ACT_GRAD=sigmoid", NULL, 0, NULL},
+    [KERNEL_ACT_GRAD + LB_TANH] = {"kernels/vulkan/elements.comp", "ACT_GRAD=tanh_", NULL, 0, NULL},
+    [KERNEL_SOFTMAX] = {"kernels/vulkan/rows.comp", "SOFTMAX", NULL, 0, NULL},
+    [KERNEL_SOFTMAX_GRAD] = {"kernels/vulkan/rows.comp", "SOFTMAX_GRAD", NULL, 0, NULL},
+    [KERNEL_CROSS_ENTROPY] = {"kernels/vulkan/rows.comp", "CROSS_ENTROPY", NULL, 0, NULL},
+    [KERNEL_MSE + LB_MEAN] = {"kernels/vulkan/rows.comp", "MSE", NULL, 0, NULL},
+    [KERNEL_MSE + LB_HALF] = {"kernels/vulkan/rows.comp", "MSE HALF", NULL, 0, NULL},
+    [KERNEL_AMAX] = {"kernels/vulkan/quantize.comp", "AMAX", NULL, 0, NULL},
+    [KERNEL_SCALES] = {"kernels/vulkan/quantize.comp", "SCALES", NULL, 0, NULL},
+    [KERNEL_APPLY] = {"kernels/vulkan/quantize.comp", "APPLY", NULL, 0, NULL},
+    [KERNEL_BYTES] = {"kernels/vulkan/quantize.comp", "BYTES", NULL, 0, NULL},
+    [KERNEL_DEVICE_TEST] = {"kernels/vulkan/device_test.comp", "", NULL, 0, NULL},
+    [KERNEL_FUNCTION_TEST] = {"kernels/vulkan/device_test.comp", "FUNCTIONS", NULL, 0, NULL},
+    [KERNEL_SGD] = {"kernels/vulkan/elements.comp", "SGD", NULL, 0, NULL},
+    [KERNEL_SGD_MOMENTUM] = {"kernels/vulkan/elements.comp", "SGD MOMENTUM", NULL, 0, NULL},
     TILES(PRODUCT_GEMM, "GEMM"),
     TILES(PRODUCT_CONV2D, "CONV2D"),
     TILES(PRODUCT_CONV2D_DX, "CONV2D_DX"),

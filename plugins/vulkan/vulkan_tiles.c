@@ -25,11 +25,11 @@ static size_t tiles(const struct vulkan_shape *s, const struct vulkan_factors *f
     return (((size_t)f->m + s->tall - 1) / s->tall) * (((size_t)f->n + s->wide - 1) / s->wide);
 }
 
-/* The bytes of shared memory that tiles.comp declares: pieces of both factors with their padding, and the terms. */
+/* The bytes of shared memory that tiles.comp declares: pieces of both factors with their padding, the terms, and a table of codes. */
 static uint32_t shared_bytes(const struct vulkan_shape *s)
 {
-    enum { VECTOR = 16, TERM = 8 * 4 };
-    return s->spec[5] * ((s->tall / 4 + 1 + s->wide / 4 + 1) * VECTOR + TERM);
+    enum { VECTOR = 16, TERM = 8 * 4, TABLE = 256 * 4 };
+    return s->spec[5] * ((s->tall / 4 + 1 + s->wide / 4 + 1) * VECTOR + TERM) + TABLE;
 }
 
 static int fits(const struct vulkan_device *d, enum vulkan_tile_shape shape)
@@ -60,10 +60,13 @@ static int in_quads(const struct vulkan_device *d, const struct vulkan_operand *
 }
 
 /* A matrix product that can be read four neighbours at a time is another one. */
-static enum vulkan_product by_quads(const struct vulkan_device *d, const struct vulkan_operand *operand, const struct vulkan_factors *f)
+static enum vulkan_product by_quads(const struct vulkan_device *d, const struct vulkan_operand *operand, const struct vulkan_factors *f,
+                                    int packed)
 {
     const uint32_t a_row = f->rest[0], a_col = f->rest[1], b_row = f->rest[2], b_col = f->rest[3];
     const int left_by_terms = a_col == 1 && f->k1 % 4 == 0 && in_quads(d, &operand[0], a_row);
+    if (packed)
+        return left_by_terms ? PRODUCT_GEMM_NT : PRODUCT_GEMM;
     if (left_by_terms && b_row == 1 && in_quads(d, &operand[1], b_col))
         return PRODUCT_GEMM_NT;
     if (b_col == 1 && f->n % 4 == 0 && in_quads(d, &operand[1], b_row))
@@ -82,7 +85,7 @@ static enum vulkan_tile_shape lanes_shape(const struct vulkan_device *d, enum vu
 }
 
 int vulkan_tiles(struct vulkan_device *d, enum vulkan_product product, const struct vulkan_operand operand[VULKAN_OPERANDS],
-                 const struct vulkan_factors *f)
+                 const struct vulkan_factors *f, const struct vulkan_weights *w)
 {
     const uint64_t setting = vulkan_test_setting("tiles", 0); /* 1: those of GPUs on every device; 2: none */
     const int is_cpu = d->t.type == VK_PHYSICAL_DEVICE_TYPE_CPU && !setting;
@@ -91,7 +94,7 @@ int vulkan_tiles(struct vulkan_device *d, enum vulkan_product product, const str
     if (setting == 2 || !terms || !f->m || !f->n || (!parted && terms > LANES_TERMS))
         return 0;
     if (is_cpu && product == PRODUCT_GEMM)
-        product = by_quads(d, operand, f);
+        product = by_quads(d, operand, f, w != NULL);
     const enum vulkan_tile_shape shape = is_cpu ? lanes_shape(d, product, f) : gpu_shape(d, f, parted ? segments : 1);
     if (shape == VULKAN_SHAPES || (is_cpu && !can_lanes(d)))
         return 0;
@@ -102,5 +105,11 @@ int vulkan_tiles(struct vulkan_device *d, enum vulkan_product product, const str
                                 .work = (double)f->m * (double)f->n * (double)terms};
     for (int i = 0; i < VULKAN_OPERANDS; i++)
         c.operand[i] = operand[i];
+    if (w && vulkan_packed_kernel(d, w, &vulkan_shaders[c.kernel],
+                                  product == PRODUCT_CONV2D ? "LEFT_PACKED"
+                                  : is_cpu                  ? "RIGHT_PACKED"
+                                                            : "RIGHT_PACKED SHARED_TABLE",
+                                  &c.kernel))
+        return -1;
     return vulkan_dispatch(d, &c) ? -1 : 1;
 }

@@ -27,6 +27,9 @@ ONLY_LOWBIT = {
     "named_text": "the error is in formats.json",
     "named_twice": "the error is in formats.json",
     "named_unknown_key": "the error is in formats.json",
+    "named_cycle": "the error is in formats.json",
+    "named_cycle_scale": "the error is in formats.json",
+    "named_scale_key": "the error is in formats.json",
 }
 # Cases that never reach the schema, because Python's reader refuses the text as lowbit's does: JSON syntax, encoding.
 UNREADABLE = {
