@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Runs the tests that are built in $BUILD (default: build): the Criterion programs of test/unit and the scripts of test/sh.
-#   test/run.sh quick            all but the scripts that hold "# long" in their first ten lines
+#   test/run.sh quick            all but the tests that hold "# long" in their first ten lines, and of drawn cases a third (LOWBIT_QUICK)
 #   test/run.sh all              all
 #   test/run.sh all NAME...      only these, by file name without its ending
 # Scripts that hold "# alone" there run with nothing beside them. Exit 0: everything passed or was skipped, and something ran.
@@ -83,7 +83,7 @@ fi
 
 which=${1:-}
 case $which in
-quick | all) shift ;;
+quick | all) shift && { [ "$which" = all ] || export LOWBIT_QUICK=1; } ;;
 *)
     sed -n '3,7s/^# \{0,1\}//p' "$0" >&2
     exit 2
@@ -104,13 +104,11 @@ for file in test/unit/test_*.c test/sh/*.sh; do
     [ -e "$file" ] || continue
     name=$(basename "${file%.*}")
     wanted "$name" "$@" || continue
-    if [ "${file##*.}" = c ]; then
-        together+=("$name" unit)
-        continue
-    fi
     marks=$(head -n 10 "$file")
-    if [ "$which" = quick ] && grep -qx '# long' <<<"$marks"; then
+    if [ "$which" = quick ] && grep -qx '\(/\* \)\?# long\( \*/\)\?' <<<"$marks"; then
         left_out=$((left_out + 1))
+    elif [ "${file##*.}" = c ]; then
+        together+=("$name" unit)
     elif grep -qx '# alone' <<<"$marks"; then
         alone+=("$name")
     else
@@ -143,7 +141,7 @@ for name in "${names[@]}" "${alone[@]}"; do
     fi
 done
 cat "$work"/*.skip 2>/dev/null | sed 's/^/SKIPPED /' || true
-if [ $left_out != 0 ]; then echo "$left_out long scripts left out (make test runs them)"; fi
+if [ $left_out != 0 ]; then echo "$left_out long tests left out (make test runs them)"; fi
 if [ $((passed + failed)) = 0 ]; then
     echo "no test ran"
     failed=1

@@ -173,6 +173,7 @@ static int learn_backend(const struct lb_plan *p, struct lb_backend_fact *b, str
 static int learn_format(const struct lb_plan *p, struct lb_format_fact *f, struct lb_err *err)
 {
     const struct lb_entry *entry;
+    f->modes = ~0u; /* of a format that cannot be had every row says why */
     if (find(p, LB_CODEC, f->config->codec, &entry, &f->status, f->why, sizeof f->why, err) || !entry)
         return err->set ? -1 : 0;
     struct look l = {.plan = p, .format = f};
@@ -184,7 +185,8 @@ static int learn_format(const struct lb_plan *p, struct lb_format_fact *f, struc
     copy(f->plugin_sha256, sizeof f->plugin_sha256, json_string_value(json_object_get(o.reply, "plugin")));
     copy(f->activations_sha256, sizeof f->activations_sha256, json_string_value(json_object_get(o.reply, "activations")));
     copy(f->why_not, sizeof f->why_not, json_string_value(json_object_get(o.reply, "why_not")));
-    f->modes = f->status == LB_OK ? (unsigned)json_integer_value(json_object_get(o.reply, "modes")) : ~0u;
+    if (f->status == LB_OK)
+        f->modes = (unsigned)json_integer_value(json_object_get(o.reply, "modes"));
     f->wraps = json_is_true(json_object_get(o.reply, "wraps"));
     json_decref(o.reply);
     return f->status == LB_FAILED ? lb_fail(err, "%s: %s", p->e->path, f->why) : 0;

@@ -19,7 +19,7 @@ expect 0 "$lowbit" report "$tmp/bare" || finish
 grep -q '^12 of 12 trials are in the journal, 6 ok$' "$tmp/err" || fail "the counts on stderr" "$tmp/err"
 for f in table.csv table.md measured.csv; do same "$tmp/run/$f" "$tmp/bare/$f"; done
 same "$tmp/run/trials.jsonl" "$tmp/bare/trials.jsonl"
-[ "$(find "$tmp/bare" -type f ! -name plot.svg | wc -l)" = 4 ] || fail "other files in the folder: $(ls "$tmp/bare")"
+[ "$(find "$tmp/bare" -type f ! -name '*.svg' | wc -l)" = 4 ] || fail "other files in the folder: $(ls "$tmp/bare")"
 
 # Tables that are there are replaced; what is wrong with them does not matter.
 echo nonsense >"$tmp/bare/table.csv"

@@ -208,7 +208,7 @@ static inline void op_cases(const char *test, const char *isa, size_t n, void (*
     fflush(stdout);
     const uint64_t only = op_environment("LOWBIT_CASE", UINT64_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (only != UINT64_MAX && only != i)
+        if (only != UINT64_MAX ? only != i : i % 3 != 0 && getenv("LOWBIT_QUICK") != NULL)
             continue;
         t.index = i;
         t.drawn = 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* # long */
 /* MatMulNBits bit for bit against its definition, its gradients against differences in binary64, and its codes. */
 #include "test/unit/nbits_util.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* # long */
 /* MatMulNBits near to onnxruntime's answers, on the same bytes. */
 #include "test/unit/nbits_util.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* # long */
 /* The reference's kernels for formats, each against something simpler: products with packed weights against products with what those are worth, integer
  * products against sums in whole numbers and binary64, encoding against core/format, which makes files. */
 #include "core/format/format.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* # long */
 /* Scales: what lb_format_encode stores and what a file gives back, against docs/arithmetic.md 8.1 and 8.10 written down literally. The codec of single
  * numbers is taken from lb_encode_f32 (test_coder.c); grouping, rules, storage, padding, layout and the way back are written anew, in
  * scale_literal.h and here. */
