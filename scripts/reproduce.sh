@@ -3,7 +3,7 @@
 # Makes the committed tables of results/paper/ again: sets up, builds, fetches data, runs every config of configs/paper/.
 #   scripts/reproduce.sh            runs in results/work/ and writes results/paper/*.csv and *.md; started again, it goes on where it stopped
 #   scripts/reproduce.sh --check    runs in a temporary folder, from nothing, and compares with results/paper/, byte for byte
-#   scripts/reproduce.sh --zoo      the zoo instead, configs/zoo*.json: every named format on two networks, with its figures (some 15 minutes)
+#   scripts/reproduce.sh --zoo      the zoo instead, configs/zoo*.json: the formats in use on two networks, with its figures (some 15 minutes)
 # BUILD names the build folder (default: build). What needs data that cannot be had is left out, and named.
 # Exit: 0 done (--check: and equal); 1 something failed or differs; 2 bad usage; 3 something was left out, the rest is as with 0.
 set -euo pipefail
