@@ -22,7 +22,7 @@ for so in "$tmp"/plugins/*.so; do
     grep -q 'laws, 0 failed' "$tmp/out" || fail "$so: no law was tried" "$tmp/out"
 done
 expect 0 env LOWBIT_PLUGIN_PATH="$tmp/plugins" "$lowbit" list codecs --csv
-for line in LOG5,5, BFP16,4.5, BFP16_PLAIN,4.5,; do
+for line in "LOG5,5," "BFP16,4.5," "BFP16_PLAIN,4.5,"; do
     grep -q "^$line.*,ok,$tmp/plugins/" "$tmp/out" || fail "lowbit list codecs: no line $line...,ok,$tmp/plugins/" "$tmp/out"
 done
 
