@@ -16,6 +16,10 @@ if ! [ -x .venv/bin/python ] || ! .venv/bin/python -c 'import gguf' 2>/dev/null;
     echo "no .venv with gguf: run test/oracle/setup.sh"
     exit 77
 fi
+if nm -D "$BUILD/plugins/codec_gguf.so" | grep -q __asan_; then
+    echo "the comparison with gguf: Python cannot load a plugin that was built with the address sanitizer"
+    exit 77
+fi
 if ! .venv/bin/python test/oracle/gguf_check.py "$BUILD/plugins/codec_gguf.so"; then
     echo "repeat: .venv/bin/python test/oracle/gguf_check.py $BUILD/plugins/codec_gguf.so"
     exit 1
