@@ -21,7 +21,7 @@ float *lb_floats(const struct lb_tensor *t, const char *name, struct lb_err *err
         return NULL;
     }
     float *x = lb_alloc(t->elems, sizeof *x, err);
-    if (x && lb_format_coder(t->dtype, &codec, &coder, err)) {
+    if (x && lb_format_reader(t->dtype, &codec, &coder, err)) {
         lb_free(x);
         x = NULL;
     }

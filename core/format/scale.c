@@ -91,28 +91,13 @@ static float quantile(struct group e, double percentile, float *work)
 
 /* ---- Powers of two ---- */
 
-/* floor(log2(a)) of a > 0, finite, and whether a is no power of two. */
-static int exponent(float a, int *more)
+/* floor(log2(a)) of a > 0, finite, after `up` was added to its bits as a normal number; and whether a is no power of two. */
+static int exponent(float a, uint32_t up, int *more)
 {
-    int lower = 0;
-    if (canon_bits(a) < 0x800000u) {
-        a *= 0x1p24f;
-        lower = 24;
-    }
-    *more = (canon_bits(a) & 0x7fffffu) != 0;
-    return (int)(canon_bits(a) >> 23) - 127 - lower;
-}
-
-static int rounded_exponent(float a, int fraction)
-{
-    int more, lower = 0;
-    if (canon_bits(a) < 0x800000u) {
-        a *= 0x1p24f;
-        lower = 24;
-    }
-    if (fraction >= 23)
-        return exponent(a, &more) - lower;
-    return (int)((canon_bits(a) + (1u << (22 - fraction))) >> 23) - 127 - lower;
+    const int lower = canon_bits(a) < 0x800000u ? 24 : 0;
+    const uint32_t bits = canon_bits(lower ? a * 0x1p24f : a);
+    *more = (bits & 0x7fffffu) != 0;
+    return (int)((bits + up) >> 23) - 127 - lower;
 }
 
 float lb_scale_power(uint32_t rule, float amax, float top, int emax, int fraction)
@@ -121,11 +106,9 @@ float lb_scale_power(uint32_t rule, float amax, float top, int emax, int fractio
     const float a = rule == LB_SCALE_RCEIL ? canon_div(amax, top) : amax;
     if (a == 0)
         e = -127;
-    else if (rule == LB_SCALE_EVEN)
-        e = rounded_exponent(a, fraction) - emax;
     else {
-        e = exponent(a, &more);
-        e += rule != LB_SCALE_FLOOR && more;
+        e = exponent(a, rule == LB_SCALE_EVEN && fraction < 23 ? 1u << (22 - fraction) : 0, &more);
+        e += (rule == LB_SCALE_CEIL || rule == LB_SCALE_RCEIL) && more;
         e -= rule == LB_SCALE_RCEIL ? 0 : emax;
     }
     e = e < -127 ? -127 : e > 127 ? 127 : e;
@@ -135,7 +118,7 @@ float lb_scale_power(uint32_t rule, float amax, float top, int emax, int fractio
 int lb_scale_emax(const struct lb_format *f)
 {
     int more;
-    return exponent((float)f->high, &more);
+    return exponent((float)f->high, 0, &more);
 }
 
 int lb_scale_fraction(const struct lb_format *f)

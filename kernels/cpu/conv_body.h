@@ -6,13 +6,6 @@
 #include "kernels/cpu/ref.h"
 
 #define ALWAYS static inline __attribute__((always_inline))
-#ifdef SANITIZED
-#define UNROLL
-#elif defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
 
 /* ---- The product: tiles of `rows` x `cols` vectors, all of whose sums stay in registers ---- */
 
@@ -296,3 +289,16 @@ static void conv_weave(float *dst, size_t step, size_t pitch, const float *a, co
 
 #include "kernels/cpu/conv_direct_body.h"
 #include "kernels/cpu/conv_dw_body.h"
+
+static void conv_init(struct conv_kernels *k)
+{
+    k->isa = VEC_ISA;
+    k->max_rows = ROWS_MAX;
+    k->product = conv_product;
+    k->lanes = VEC;
+    k->direct_width = DIRECT_MIN;
+    k->direct = conv_direct;
+    k->lower = conv_lower;
+    k->weave = conv_weave;
+    k->dw_wide = (struct conv_dw_kernel){VEC, dw_segment, dw_transpose};
+}

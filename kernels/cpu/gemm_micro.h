@@ -7,15 +7,6 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Loops over arrays of vectors must vanish, or the arrays do not become registers. A sanitizer has no registers to spare, and would take minutes. */
-#ifdef SANITIZED
-#define UNROLL
-#elif defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
-
 enum {
     MAX_ROWS = VEC_REGISTERS == 32 ? 14
                : VEC == 8          ? 6

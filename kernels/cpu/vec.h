@@ -11,6 +11,15 @@
 #include <immintrin.h>
 #endif
 
+/* Loops over arrays of vectors must vanish, or the arrays do not become registers. A sanitizer has no registers to spare, and would take minutes. */
+#ifdef SANITIZED
+#define UNROLL
+#elif defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
 #if defined(__AVX2__) && defined(__FMA__)
 
 /* A strip: the STRIP lanes that are turned fastest, a half or the whole of a vector. */

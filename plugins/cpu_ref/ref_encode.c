@@ -1,36 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* ref_encode.c - encoding by tables. */
-#include "kernels/cpu/ref_quantize.h"
+#include "plugins/as_ref.h"
 #include "plugins/cpu_ref/cpu_ref.h"
 
 #include <stdio.h>
-
-_Static_assert((int)REF_SCALE_FIXED == (int)LB_SCALE_FIXED && (int)REF_SCALE_ABSMAX == (int)LB_SCALE_ABSMAX &&
-                   (int)REF_SCALE_FLOOR == (int)LB_SCALE_FLOOR && (int)REF_SCALE_RCEIL == (int)LB_SCALE_RCEIL,
-               "same numbers");
-
-/* Tables as they lie at the host's, for a copy. */
-static struct ref_quantizer view(const struct lb_quantizer *q, const struct ref_quantizer *scale)
-{
-    return (struct ref_quantizer){.values = q->q.values,
-                                  .n_values = (size_t)1 << q->q.codec->bits,
-                                  .n = q->n,
-                                  .first = q->first,
-                                  .code = q->code,
-                                  .nan_code = q->nan_code,
-                                  .stochastic = q->stochastic,
-                                  .n_members = q->stochastic ? q->n_members : 0,
-                                  .member = q->member,
-                                  .member_code = q->member_code,
-                                  .rule = q->rule,
-                                  .value = q->value,
-                                  .top = q->top,
-                                  .emax = q->emax,
-                                  .fraction = q->fraction,
-                                  .clamp = q->clamp,
-                                  .block = q->block,
-                                  .scale = scale};
-}
 
 void *ref_quantizer_create(void *dev, const struct lb_quantizer *q, char *why, size_t why_size)
 {
@@ -42,8 +15,8 @@ void *ref_quantizer_create(void *dev, const struct lb_quantizer *q, char *why, s
     }
     struct ref_quantizer scale, all;
     if (s)
-        scale = view(s, NULL);
-    all = view(q, s ? &scale : NULL);
+        scale = as_ref_quantizer(s, NULL);
+    all = as_ref_quantizer(q, s ? &scale : NULL);
     const char *lacks = ref_quantizer_lacks(&all);
     if (lacks) {
         snprintf(why, why_size, "%s", lacks);

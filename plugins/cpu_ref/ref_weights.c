@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ref_weights.c - products with weights that stay as they are stored: rows are decoded when they are wanted. */
-#include "kernels/cpu/ref_packed.h"
+#include "plugins/as_ref.h"
 #include "plugins/cpu_ref/cpu_ref.h"
 
 #include <stdio.h>
@@ -12,36 +12,6 @@ struct weights {
     int f; /* for LB_USE_INT8: docs/arithmetic.md, 8.12 */
     unsigned char memory[];
 };
-
-static void decode(const struct ref_codes *c, const void *codes, size_t first, size_t n, float *x)
-{
-    const struct lb_codes *host = c->of;
-    host->decode(host, codes, first, n, x);
-}
-
-static struct ref_codes codes_of(const struct lb_codes *c)
-{
-    return (struct ref_codes){decode, c, c->codec->bits, c->codec->unit_elems, c->codec->unit_bytes};
-}
-
-static struct ref_packed view(const struct lb_packed *w)
-{
-    struct ref_packed p = {
-        .rows = w->rows, .cols = w->cols, .q = codes_of(&w->q), .codes = w->codes, .row_bytes = w->row_bytes, .scaled = w->scaled};
-    if (!w->scaled)
-        return p;
-    p.block = w->block;
-    p.scale_row = w->scale_row;
-    p.n_scales = w->n_scales;
-    p.s = codes_of(&w->s);
-    p.scales = w->scales;
-    p.scale2 = w->scale2;
-    p.group2 = w->group2;
-    p.has_offset = w->has_offset;
-    p.offset = w->offset;
-    p.zeros = w->zeros;
-    return p;
-}
 
 /* f of the weights' integers, or -1 with the reason. */
 static int integer_shift(const struct lb_packed *w, const struct ref_packed *p, char *why, size_t why_size)
@@ -60,7 +30,7 @@ static int integer_shift(const struct lb_packed *w, const struct ref_packed *p, 
 void *ref_weights_create(void *dev, const struct lb_packed *w, uint32_t uses, size_t *bytes, char *why, size_t why_size)
 {
     const struct device *d = dev;
-    const struct ref_packed p = view(w);
+    const struct ref_packed p = as_ref_packed(w);
     const int f = uses & LB_USE_INT8 ? integer_shift(w, &p, why, why_size) : 0;
     if (f < 0)
         return NULL;

@@ -3,51 +3,17 @@
 /* The reference's kernels for formats, each against something simpler: products with packed weights against products with what those are worth, integer
  * products against sums in whole numbers and binary64, encoding against core/format, which makes files. */
 #include "core/format/format.h"
-#include "kernels/cpu/ref_packed.h"
-#include "kernels/cpu/ref_quantize.h"
+#include "plugins/as_ref.h"
 #include "test/unit/packed_util.h"
 
 #include <math.h>
 
 enum { CASES = 300 };
 
-/* ---- As the kernels see it ---- */
-
-static void decode(const struct ref_codes *c, const void *codes, size_t first, size_t n, float *x)
-{
-    const struct lb_codes *host = c->of;
-    host->decode(host, codes, first, n, x);
-}
-
-static struct ref_codes codes_of(const struct lb_codes *c)
-{
-    return c->codec ? (struct ref_codes){decode, c, c->codec->bits, c->codec->unit_elems, c->codec->unit_bytes} : (struct ref_codes){0};
-}
-
-static struct ref_packed view(const struct lb_packed *w)
-{
-    return (struct ref_packed){.rows = w->rows,
-                               .cols = w->cols,
-                               .q = codes_of(&w->q),
-                               .codes = w->codes,
-                               .row_bytes = w->row_bytes,
-                               .scaled = w->scaled,
-                               .block = w->block,
-                               .scale_row = w->scale_row,
-                               .n_scales = w->n_scales,
-                               .s = codes_of(&w->s),
-                               .scales = w->scales,
-                               .scale2 = w->scale2,
-                               .group2 = w->group2,
-                               .has_offset = w->has_offset,
-                               .offset = w->offset,
-                               .zeros = w->zeros};
-}
-
 /* A copy as a device makes it; what it was made of is gone. */
 static struct ref_packed copy_of(struct op_run *t, const struct lb_packed *w)
 {
-    const struct ref_packed p = view(w);
+    const struct ref_packed p = as_ref_packed(w);
     struct ref_packed copy;
     const size_t bytes = ref_packed_bytes(&p);
     ref_packed_copy(&p, op_memory(t, (bytes + 3) / 4), &copy);
@@ -204,7 +170,7 @@ static void one_integer_product(struct op_run *t)
     lb_ops_packed_text(&like, text, sizeof text);
     op_name(t, "m=%zu n=%zu k=%zu block=%zu %s", m, n, k, block, text);
     const struct lb_packed *w = packed_matrix(t, &like);
-    const struct ref_packed p = view(w);
+    const struct ref_packed p = as_ref_packed(w);
     const int f = ref_int8_shift(w->q.values, (size_t)1 << w->q.codec->bits);
     op_assert(t, f == integer_codecs[c].f && ref_int8_zeros(&p, f), "f is %d", f);
 
@@ -253,7 +219,7 @@ static void one_integer_convolution(struct op_run *t)
     like.zeros = integer_codecs[c].zeros;
     op_name(t, "%s k=%zu", like.codec, k);
     const struct lb_packed *w = packed_matrix(t, &like);
-    const struct ref_packed p = view(w);
+    const struct ref_packed p = as_ref_packed(w);
     const float *x = op_input(t, s.n * image, 0), *bias = op_input(t, s.o, 0);
     float *want = op_output(t, out), *got = op_output(t, out), *q = op_output(t, k);
     double *a = calloc(image + k, sizeof *a), *patch = a + image;
@@ -303,28 +269,6 @@ Test(packed_ref, int8_shift)
 }
 
 /* ---- Encoding ---- */
-
-static struct ref_quantizer tables(const struct lb_quantizer *q, const struct ref_quantizer *scale)
-{
-    return (struct ref_quantizer){.values = q->q.values,
-                                  .n_values = (size_t)1 << q->q.codec->bits,
-                                  .n = q->n,
-                                  .first = q->first,
-                                  .code = q->code,
-                                  .nan_code = q->nan_code,
-                                  .stochastic = q->stochastic,
-                                  .n_members = q->n_members,
-                                  .member = q->member,
-                                  .member_code = q->member_code,
-                                  .rule = q->rule,
-                                  .value = q->value,
-                                  .top = q->top,
-                                  .emax = q->emax,
-                                  .fraction = q->fraction,
-                                  .clamp = q->clamp,
-                                  .block = q->block,
-                                  .scale = scale};
-}
 
 #define E4M3       ",\"format\":{\"codec\":\"F8_E4M3\"}"
 #define ALL(codec) ",\"format\":{\"codec\":\"" codec "\",\"scale\":{\"per\":\"tensor\",\"rule\":\"absmax\"}}"
@@ -397,8 +341,8 @@ static void one_encoding(struct op_run *t)
     struct lb_quantizer_tables *made;
     op_assert(t, !lb_quantizer_create(f, 0, &made, &err), "%s", err.text);
     const struct lb_quantizer *q = lb_quantizer_data(made);
-    const struct ref_quantizer scale = q->scale ? tables(q->scale, NULL) : (struct ref_quantizer){0};
-    const struct ref_quantizer all = tables(q, q->scale ? &scale : NULL);
+    const struct ref_quantizer scale = q->scale ? as_ref_quantizer(q->scale, NULL) : (struct ref_quantizer){0};
+    const struct ref_quantizer all = as_ref_quantizer(q, q->scale ? &scale : NULL);
     op_assert(t, !ref_quantizer_lacks(&all), "%s", ref_quantizer_lacks(&all));
     const size_t bytes = ref_quantizer_bytes(&all);
     void *memory = malloc(bytes);
@@ -457,7 +401,7 @@ static void one_quantizer(struct op_run *t)
     op_assert(t, !lb_quantizer_create(f, 0, &made, &err), "%s", err.text);
     const struct lb_ops_quantizer_like like = {.codec = ways[i].codec, .how = ways[i].how, .block = SIZE_MAX};
     const struct lb_quantizer *want = packed_quantizer(t, &like), *got = lb_quantizer_data(made);
-    const struct ref_quantizer a = tables(want, NULL), b = tables(got, NULL);
+    const struct ref_quantizer a = as_ref_quantizer(want, NULL), b = as_ref_quantizer(got, NULL);
     enum { N = 4096 };
     float *x = op_memory(t, N), *ya = op_output(t, N), *yb = op_output(t, N);
     for (size_t j = 0; j < N; j++) {

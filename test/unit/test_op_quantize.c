@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* quantize of backend `cpu`, with each instruction set and one to three threads, against the reference (kernels/cpu/ref_quantize.h), bit for bit. */
-#include "kernels/cpu/ref_quantize.h"
+#include "plugins/as_ref.h"
 #include "test/unit/packed_util.h"
 
 enum { CASES = 250 };
@@ -62,28 +62,6 @@ static struct lb_ops_quantizer_like draw(struct op_run *t, struct lb_ops_quantiz
     }
 }
 
-static struct ref_quantizer view(const struct lb_quantizer *q, const struct ref_quantizer *scale)
-{
-    return (struct ref_quantizer){.values = q->q.values,
-                                  .n_values = (size_t)1 << q->q.codec->bits,
-                                  .n = q->n,
-                                  .first = q->first,
-                                  .code = q->code,
-                                  .nan_code = q->nan_code,
-                                  .stochastic = q->stochastic,
-                                  .n_members = q->stochastic ? q->n_members : 0,
-                                  .member = q->member,
-                                  .member_code = q->member_code,
-                                  .rule = q->rule,
-                                  .value = q->value,
-                                  .top = q->top,
-                                  .emax = q->emax,
-                                  .fraction = q->fraction,
-                                  .clamp = q->clamp,
-                                  .block = q->block,
-                                  .scale = scale};
-}
-
 /* Numbers of every magnitude that the codec tells apart, and some on its boundaries. */
 static float *inputs(struct op_run *t, const struct lb_quantizer *q, size_t n)
 {
@@ -117,8 +95,8 @@ static void one_case(struct op_run *t)
         .rows = rows, .cols = cols, .seed = t->seed + t->index, .stream = 0x30007, .first = op_draw(t, 0, 1000)};
     struct ref_quantizer rs, rq;
     if (q->scale)
-        rs = view(q->scale, NULL);
-    rq = view(q, q->scale ? &rs : NULL);
+        rs = as_ref_quantizer(q->scale, NULL);
+    rq = as_ref_quantizer(q, q->scale ? &rs : NULL);
     float *scales = op_memory(t, ref_quantizer_scales(&rq, rows, cols));
     ref_quantize(&rq, x, want, rows, cols, base.seed, base.stream, base.first, scales);
 
