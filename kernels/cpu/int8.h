@@ -56,14 +56,22 @@ struct int8_piece {
     size_t line, lines, block;
 };
 
-/* Activations, (rows, ld): of one piece after the other int8_line_k() times its lines. */
+/* Activations, (rows, ld): of one piece after the other int8_line_k() times its lines. What rows have of a piece lies side by side for the rows of a tile:
+ * (groups, pieces, INT8_GROUP). */
+enum { INT8_GROUP = 6 /* a multiple of the rows of any tile but those of the last rows */ };
 struct int8_rows {
     const int8_t *a;
     size_t ld;
-    const int32_t *sums; /* (rows, pieces) */
-    const float *scale;  /* (rows, pieces), or (rows) where there is one scale a row */
+    const int32_t *sums; /* (groups, pieces, INT8_GROUP): the sums of the A, times -shift; times -1 where there are zeros */
+    const float *scale;  /* (groups, pieces, INT8_GROUP), or (rows) where there is one scale a row */
     int by_piece;
 };
+
+/* Where row `row` has its number for piece `piece`, and how far apart a row's are. */
+static inline size_t int8_group_place(size_t row, size_t pieces, size_t piece)
+{
+    return (row / INT8_GROUP * pieces + piece) * INT8_GROUP + row % INT8_GROUP;
+}
 
 /* out[i][j], i < rows, for the outputs j of panels first .. end - 1; out[i][j] is at out[i * ld + j - 16 first]. */
 struct int8_task {
@@ -81,8 +89,8 @@ struct int8_kernels {
     const char *isa;
     /* Each `block` of the n numbers x gets a scale and its integers; the last block may be shorter. */
     void (*quantize)(const float *x, size_t n, size_t block, float *scale, int8_t *a);
-    /* The sums of the pieces of a row; a line has line_k of it. */
-    void (*sums)(const int8_t *a, const struct int8_piece *piece, size_t pieces, size_t line_k, int32_t *sums);
+    /* The sums of the pieces of a row times `factor`, INT8_GROUP apart; a line has line_k of it. */
+    void (*sums)(const int8_t *a, const struct int8_piece *piece, size_t pieces, size_t line_k, int32_t factor, int32_t *sums);
     /* How many bytes of scratch memory `product` needs. */
     size_t (*work)(const struct int8_task *t);
     void (*product)(const struct int8_task *t, unsigned char *work); /* `work`: 64-byte aligned */

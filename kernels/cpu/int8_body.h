@@ -76,7 +76,7 @@ static void quantize(const float *x, size_t n, size_t block, float *scale, int8_
     }
 }
 
-static void sums(const int8_t *a, const struct int8_piece *piece, size_t pieces, size_t line_k, int32_t *out)
+static void sums(const int8_t *a, const struct int8_piece *piece, size_t pieces, size_t line_k, int32_t factor, int32_t *out)
 {
     for (size_t p = 0; p < pieces; p++) {
         const size_t n = piece[p].lines * line_k;
@@ -85,7 +85,7 @@ static void sums(const int8_t *a, const struct int8_piece *piece, size_t pieces,
         for (; i + VEC * 4 <= n; i += VEC * 4)
             sum = ivec_dot(sum, ivec_set(0x01010101), ivec_load(a + i), 1);
         sum = ivec_dot(sum, ivec_set(0x01010101), ivec_load_some(a + i, n - i), 1);
-        out[p] = ivec_sum(sum);
+        out[p * INT8_GROUP] = factor * ivec_sum(sum);
         a += n;
     }
 }
@@ -95,8 +95,11 @@ static void sums(const int8_t *a, const struct int8_piece *piece, size_t pieces,
 struct tile {
     const struct int8_task *t;
     const unsigned char *codes; /* of the first panel */
-    size_t codes_step;          /* from panel to panel */
+    size_t codes_step;          /* bytes from panel to panel */
     size_t per;                 /* lines where the matrix has one: 1, or what it was turned to */
+    const float *scales;        /* times the factor; NULL: as the matrix has them */
+    const int32_t *zeros;       /* the same */
+    size_t scale;               /* number of the first panel's first scale */
     size_t row, panel;
 };
 
@@ -118,47 +121,55 @@ INLINE ivec take(ivec line, ivec table, int form, int mapped, int part)
 /* Where the scales and zeros of vector j of a tile are in piece p. */
 INLINE size_t scale_place(const struct tile *z, size_t p, int j)
 {
-    const size_t panel = z->panel + (size_t)(j / PER_PANEL);
-    return (panel * z->t->w->blocks + z->t->piece[p].block) * INT8_PANEL + (size_t)(j % PER_PANEL * VEC);
+    return z->scale + ((size_t)(j / PER_PANEL) * z->t->w->blocks + z->t->piece[p].block) * INT8_PANEL + (size_t)(j % PER_PANEL * VEC);
 }
 
 /* What the tile's whole numbers begin with: what the shift, or the zeros, add, negative. */
-INLINE void begin(const struct tile *z, size_t p, int rows, int vecs, ivec *acc)
+INLINE void begin(const struct tile *z, size_t p, int rows, int vecs, int ready, ivec *acc)
 {
     const struct int8_matrix *w = z->t->w;
-    const int32_t *sum = z->t->x.sums + z->row * z->t->pieces + p;
+    const int32_t *sum = z->t->x.sums + int8_group_place(z->row, z->t->pieces, p);
     if (!w->zeros) {
-        UNROLL for (int i = 0; i < rows; i++, sum += z->t->pieces)
+        UNROLL for (int i = 0; i < rows; i++)
         {
-            const ivec all = ivec_set(-w->shift * *sum);
+            const ivec all = ivec_set(sum[i]);
             UNROLL for (int j = 0; j < vecs; j++) acc[i * vecs + j] = all;
         }
         return;
     }
     UNROLL for (int j = 0; j < vecs; j++)
     {
-        const ivec zeros = ivec_widen(w->zeros, scale_place(z, p, j), w->zero_bytes);
-        UNROLL for (int i = 0; i < rows; i++) acc[i * vecs + j] = ivec_minus_product(zeros, ivec_set(sum[(size_t)i * z->t->pieces]));
+        const ivec zeros = ready ? ivec_load(z->zeros + scale_place(z, p, j)) : ivec_widen(w->zeros, scale_place(z, p, j), w->zero_bytes);
+        UNROLL for (int i = 0; i < rows; i++) acc[i * vecs + j] = ivec_product(zeros, ivec_set(sum[i]));
     }
 }
 
 /* total = F(round(I), s, total). */
-INLINE void end(const struct tile *z, size_t p, int rows, int vecs, const ivec *acc, vec *total)
+INLINE void end(const struct tile *z, size_t p, int rows, int vecs, int ready, const ivec *acc, vec *total)
 {
     const struct int8_matrix *w = z->t->w;
-    const float *of_rows = z->t->x.scale + z->row * z->t->pieces + p;
+    const float *of_rows = z->t->x.scale + int8_group_place(z->row, z->t->pieces, p);
     vec s[TILE_VECS];
-    UNROLL for (int j = 0; j < vecs; j++) s[j] = vec_mul(vec_scale(w->scale, w->scales, scale_place(z, p, j)), vec_set(w->factor));
+    UNROLL for (int j = 0; j < vecs; j++) s[j] = ready ? vec_load(z->scales + scale_place(z, p, j))
+                                                       : vec_mul(vec_scale(w->scale, w->scales, scale_place(z, p, j)), vec_set(w->factor));
     if (!z->t->x.by_piece) {
         UNROLL for (int i = 0; i < rows * vecs; i++) total[i] = vec_fma(ivec_float(acc[i]), s[i % vecs], total[i]);
         return;
     }
     UNROLL for (int i = 0; i < rows; i++)
     {
-        const vec of_row = vec_set(of_rows[(size_t)i * z->t->pieces]);
+        const vec of_row = vec_set(of_rows[i]);
         UNROLL for (int j = 0; j < vecs; j++) total[i * vecs + j] =
             vec_fma(ivec_float(acc[i * vecs + j]), vec_mul(of_row, s[j]), total[i * vecs + j]);
     }
+}
+
+/* The outputs' lines are asked for long before they are written. */
+INLINE void ask_for_outputs(const struct tile *z, int rows, int vecs)
+{
+    const float *out = z->t->out + z->row * z->t->ld + (z->panel - z->t->first) * INT8_PANEL;
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vecs * VEC; j += INT8_PANEL)
+        __builtin_prefetch(out + (size_t)i * z->t->ld + j, 1);
 }
 
 /* Scale of the row, bias, and out. */
@@ -185,7 +196,7 @@ INLINE void finish(const struct tile *z, int rows, int vecs, const vec *total)
 }
 
 /* One tile over all of k. */
-INLINE void products(const struct tile *z, int rows, int panels, int form, int mapped, int narrow)
+INLINE void products(const struct tile *z, int rows, int panels, int form, int mapped, int narrow, int ready)
 {
     enum { MOST = TILE_ACC > TILE_VECS ? TILE_ACC : TILE_VECS };
     const int vecs = panels * PER_PANEL, parts = 1 << form;
@@ -193,12 +204,13 @@ INLINE void products(const struct tile *z, int rows, int panels, int form, int m
     const size_t ld = z->t->x.ld, step = z->codes_step;
     const ivec table = ivec_load(z->t->w->table);
     vec total[MOST];
+    ask_for_outputs(z, rows, vecs);
     UNROLL for (int i = 0; i < rows * vecs; i++) total[i] = vec_zero();
     for (size_t p = 0; p < z->t->pieces; p++) {
         const unsigned char *line = z->codes + z->t->piece[p].line * z->per * INT8_LINE;
         const unsigned char *last = line + z->t->piece[p].lines * z->per * INT8_LINE;
         ivec acc[MOST];
-        begin(z, p, rows, vecs, acc);
+        begin(z, p, rows, vecs, ready, acc);
         for (; line < last; line += INT8_LINE, a += 4 * parts) {
             ivec codes[TILE_VECS];
             UNROLL for (int j = 0; j < vecs; j++)
@@ -219,18 +231,18 @@ INLINE void products(const struct tile *z, int rows, int panels, int form, int m
                 }
             }
         }
-        end(z, p, rows, vecs, acc, total);
+        end(z, p, rows, vecs, ready, acc, total);
     }
     finish(z, rows, vecs, total);
 }
 
 /* The instantiation for so many rows and panels; what the registers do not hold is never asked for, nor many rows of codes. */
-INLINE void products_of(const struct tile *z, size_t rows, size_t panels, int form, int mapped, int narrow)
+INLINE void products_of(const struct tile *z, size_t rows, size_t panels, int form, int mapped, int narrow, int ready)
 {
 #define TILE(r, p)                                                                                                                         \
     case (r)*8 + (p):                                                                                                                      \
-        if ((r) <= (form == INT8_BYTES ? (int)TILE_ROWS : (int)FEW_ROWS) && (p) <= ((r) == 1 ? (int)WIDE : (int)PAIR))                     \
-            products(z, r, p, form, mapped, narrow);                                                                                       \
+        if ((r) <= (ready ? (int)TILE_ROWS : (int)FEW_ROWS) && (p) <= ((r) == 1 ? (int)WIDE : (int)PAIR))                                  \
+            products(z, r, p, form, mapped, narrow, ready);                                                                                \
         return
     switch (rows * 8 + panels) {
         TILE(1, 1);
@@ -254,21 +266,24 @@ static size_t tile_rows(size_t left)
     return some[left < TILE_ROWS ? left : TILE_ROWS];
 }
 
-#define WAY(name, form, mapped, narrow)                                                                                                    \
+#define WAY(name, form, mapped, narrow, ready)                                                                                             \
     static void name(const struct tile *z, size_t rows, size_t panels)                                                                     \
     {                                                                                                                                      \
-        products_of(z, rows, panels, form, mapped, narrow);                                                                                \
+        products_of(z, rows, panels, form, mapped, narrow, ready);                                                                         \
     }
-WAY(bytes, INT8_BYTES, 0, 0)
-WAY(nibbles, INT8_NIBBLES, 0, 1)
-WAY(nibbles_mapped, INT8_NIBBLES, 1, 0)
-WAY(quarters, INT8_QUARTERS, 1, 0)
+WAY(bytes, INT8_BYTES, 0, 0, 0)
+WAY(bytes_ready, INT8_BYTES, 0, 0, 1)
+WAY(nibbles, INT8_NIBBLES, 0, 1, 0)
+WAY(nibbles_mapped, INT8_NIBBLES, 1, 0, 0)
+WAY(quarters, INT8_QUARTERS, 1, 0, 0)
 #if VEC_NARROW
-WAY(bytes_narrow, INT8_BYTES, 0, 1)
-WAY(nibbles_mapped_narrow, INT8_NIBBLES, 1, 1)
-WAY(quarters_narrow, INT8_QUARTERS, 1, 1)
+WAY(bytes_narrow, INT8_BYTES, 0, 1, 0)
+WAY(bytes_ready_narrow, INT8_BYTES, 0, 1, 1)
+WAY(nibbles_mapped_narrow, INT8_NIBBLES, 1, 1, 0)
+WAY(quarters_narrow, INT8_QUARTERS, 1, 1, 0)
 #else
 #define bytes_narrow          bytes
+#define bytes_ready_narrow    bytes_ready
 #define nibbles_mapped_narrow nibbles_mapped
 #define quarters_narrow       quarters
 #endif
@@ -302,65 +317,106 @@ static void turn(const struct int8_matrix *w, size_t panel, unsigned char *out)
         turn_form(w, panel, out, INT8_QUARTERS);
 }
 
-static int turned(const struct int8_task *t)
-{
-    return t->w->form != INT8_BYTES && t->rows > FEW_ROWS;
-}
+/* What many rows share of some panels: their bytes, scales and zeros, one panel after the other. */
+struct ready {
+    size_t panels; /* at a time; 0: rows are few */
+    size_t codes;  /* bytes of a panel; 0: they are bytes already */
+    size_t places; /* scales of a panel */
+};
 
-/* A panel's bytes, and how many panels are done together. */
-static size_t turned_bytes(const struct int8_matrix *w)
+static struct ready ready_for(const struct int8_task *t)
 {
-    return w->lines * INT8_LINE << w->form;
-}
-
-static size_t together(const struct int8_task *t)
-{
-    const size_t fit = BYTES_AT_ONCE / (turned_bytes(t->w) + 1) / WIDE * WIDE, all = t->end - t->first;
-    const size_t n = fit < WIDE ? WIDE : fit;
-    return n < all ? n : all;
+    const struct int8_matrix *w = t->w;
+    struct ready r = {.places = w->blocks * INT8_PANEL};
+    if (t->rows <= FEW_ROWS)
+        return r;
+    const size_t codes = w->lines * INT8_LINE << w->form, bytes = codes + r.places * sizeof(float);
+    r.codes = w->form == INT8_BYTES ? 0 : codes;
+    const size_t fit = BYTES_AT_ONCE / bytes / WIDE * WIDE, all = t->end - t->first;
+    r.panels = fit < WIDE ? WIDE : fit;
+    r.panels = r.panels < all ? r.panels : all;
+    return r;
 }
 
 static size_t work(const struct int8_task *t)
 {
-    return turned(t) ? together(t) * turned_bytes(t->w) : 0;
+    const struct ready r = ready_for(t);
+    return r.panels * (r.codes + r.places * (sizeof(float) + (t->w->zeros ? sizeof(int32_t) : 0)));
 }
 
-/* All rows of panels first .. end - 1. */
-static void panels_product(struct tile *z, size_t first, size_t end)
+/* How many of n panels the next tile of so many rows takes. */
+static size_t tile_panels(size_t n, size_t rows)
+{
+    const size_t most = rows == 1 ? WIDE : PAIR;
+    return n < most ? 1 : most;
+}
+
+static void few_rows(const struct int8_task *t)
+{
+    const struct int8_matrix *w = t->w;
+    void (*const way)(const struct tile *z, size_t rows, size_t panels) = way_of[w->form][w->mapped][w->narrow];
+    for (size_t i = 0, rows; i < t->rows; i += rows) {
+        rows = tile_rows(t->rows - i);
+        for (size_t p = t->first, n; p < t->end; p += n) {
+            const struct tile z = {.t = t,
+                                   .codes = w->codes + p * w->lines * INT8_LINE,
+                                   .codes_step = w->lines * INT8_LINE,
+                                   .per = 1,
+                                   .scale = p * w->blocks * INT8_PANEL,
+                                   .row = i,
+                                   .panel = p};
+            n = tile_panels(t->end - p, rows);
+            way(&z, rows, n);
+        }
+    }
+}
+
+/* Makes n panels ready, from z->panel on. */
+static void make_ready(struct tile *z, const struct ready *r, size_t n, unsigned char *scratch)
 {
     const struct int8_matrix *w = z->t->w;
-    void (*const way)(const struct tile *z, size_t rows, size_t panels) = way_of[z->per > 1 ? INT8_BYTES : w->form][w->mapped][w->narrow];
-    const unsigned char *codes = z->codes;
-    const size_t rows = z->t->rows, most = rows == 1 ? WIDE : PAIR;
-    for (size_t i = 0, n; i < rows; i += n) {
-        n = tile_rows(rows - i);
-        z->row = i;
-        for (size_t p = first, m; p < end; p += m) {
-            m = end - p < most ? 1 : most;
-            z->panel = p;
-            z->codes = codes + (p - first) * z->codes_step;
-            way(z, n, m);
+    const size_t first = z->panel * r->places, places = n * r->places;
+    float *scales = (float *)(void *)(scratch + r->panels * r->codes);
+    int32_t *zeros = (int32_t *)(void *)(scales + r->panels * r->places);
+    for (size_t i = 0; i < places; i += VEC)
+        vec_store(scales + i, vec_mul(vec_scale(w->scale, w->scales, first + i), vec_set(w->factor)));
+    for (size_t i = 0; i < places && w->zeros; i += VEC)
+        ivec_store(zeros + i, ivec_widen(w->zeros, first + i, w->zero_bytes));
+    for (size_t i = 0; i < n && r->codes; i++)
+        turn(w, z->panel + i, scratch + i * r->codes);
+    z->codes_step = r->codes ? r->codes : w->lines * INT8_LINE;
+    z->per = (size_t)1 << w->form;
+    z->scales = scales;
+    z->zeros = w->zeros ? zeros : NULL;
+}
+
+static void many_rows(const struct int8_task *t, const struct ready *r, unsigned char *scratch)
+{
+    void (*const way)(const struct tile *z, size_t rows, size_t panels) = t->w->narrow ? bytes_ready_narrow : bytes_ready;
+    for (size_t first = t->first, n; first < t->end; first += n) {
+        struct tile z = {.t = t, .panel = first};
+        n = r->panels < t->end - first ? r->panels : t->end - first;
+        make_ready(&z, r, n, scratch);
+        for (size_t rows; z.row < t->rows; z.row += rows) {
+            rows = tile_rows(t->rows - z.row);
+            for (size_t p = 0, panels; p < n; p += panels) {
+                panels = tile_panels(n - p, rows);
+                z.panel = first + p;
+                z.codes = (r->codes ? scratch : t->w->codes + first * z.codes_step) + p * z.codes_step;
+                z.scale = p * r->places;
+                way(&z, rows, panels);
+            }
         }
     }
 }
 
 static void product(const struct int8_task *t, unsigned char *scratch)
 {
-    const struct int8_matrix *w = t->w;
-    const size_t panel_bytes = w->lines * INT8_LINE;
-    const int turning = turned(t);
-    for (size_t p = t->first, n; p < t->end; p += n) {
-        struct tile z = {.t = t, .codes = w->codes + p * panel_bytes, .codes_step = panel_bytes, .per = 1};
-        n = t->end - p < together(t) ? t->end - p : together(t);
-        if (turning) {
-            for (size_t i = 0; i < n; i++)
-                turn(w, p + i, scratch + i * turned_bytes(w));
-            z.codes = scratch;
-            z.codes_step = turned_bytes(w);
-            z.per = (size_t)1 << w->form;
-        }
-        panels_product(&z, p, p + n);
-    }
+    const struct ready r = ready_for(t);
+    if (r.panels)
+        many_rows(t, &r, scratch);
+    else
+        few_rows(t);
 }
 
 static void int8_init(struct int8_kernels *k)

@@ -52,10 +52,10 @@ static inline ivec ivec_widen(const void *p, size_t i, unsigned bytes)
     return bytes == 1 ? _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)((const char *)p + i)))
                       : _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)((const char *)p + 2 * i)));
 }
-/* - a b */
-static inline ivec ivec_minus_product(ivec a, ivec b)
+/* a b */
+static inline ivec ivec_product(ivec a, ivec b)
 {
-    return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_mullo_epi32(a, b));
+    return _mm512_mullo_epi32(a, b);
 }
 static inline vec ivec_float(ivec a)
 {
@@ -153,9 +153,9 @@ static inline ivec ivec_widen(const void *p, size_t i, unsigned bytes)
     return bytes == 1 ? _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)((const char *)p + i)))
                       : _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)((const char *)p + 2 * i)));
 }
-static inline ivec ivec_minus_product(ivec a, ivec b)
+static inline ivec ivec_product(ivec a, ivec b)
 {
-    return _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_mullo_epi32(a, b));
+    return _mm256_mullo_epi32(a, b);
 }
 static inline vec ivec_float(ivec a)
 {
@@ -263,9 +263,9 @@ static inline ivec ivec_widen(const void *p, size_t i, unsigned bytes)
     memcpy(wide, (const char *)p + bytes * i, bytes * VEC);
     return bytes == 1 ? (ivec){narrow[0], narrow[1], narrow[2], narrow[3]} : (ivec){wide[0], wide[1], wide[2], wide[3]};
 }
-static inline ivec ivec_minus_product(ivec a, ivec b)
+static inline ivec ivec_product(ivec a, ivec b)
 {
-    return (ivec)((uvec){0} - (uvec)a * (uvec)b);
+    return (ivec)((uvec)a * (uvec)b);
 }
 static inline vec ivec_float(ivec a)
 {

@@ -55,8 +55,9 @@ void int8_plan_take(struct int8_plan *p, char *at, size_t *used)
 void int8_space_take(const struct int8_plan *p, struct int8_space *s, size_t rows, char *at, size_t *used)
 {
     s->a = conv_take(at, used, rows, p->ld);
-    s->sums = conv_take(at, used, rows * p->pieces, sizeof *s->sums);
-    s->scale = conv_take(at, used, rows * (p->by_piece ? p->pieces : 1), sizeof *s->scale);
+    const size_t grouped = (rows + INT8_GROUP - 1) / INT8_GROUP * INT8_GROUP;
+    s->sums = conv_take(at, used, grouped * p->pieces, sizeof *s->sums);
+    s->scale = conv_take(at, used, grouped * (p->by_piece ? p->pieces : 1), sizeof *s->scale);
 }
 
 void int8_lay_row(const struct cpu_device *d, const struct int8_plan *p, const int8_t *integers, const struct int8_space *s, size_t i)
@@ -73,7 +74,7 @@ void int8_lay_row(const struct cpu_device *d, const struct int8_plan *p, const i
         memcpy(at + before, integers + p->from[j], p->from[j + 1] - p->from[j]);
         at += bytes;
     }
-    d->k.int8.sums(a, p->piece, p->pieces, line_k, s->sums + i * p->pieces);
+    d->k.int8.sums(a, p->piece, p->pieces, line_k, p->w->zeros ? -1 : -p->w->shift, s->sums + int8_group_place(i, p->pieces, 0));
 }
 
 /* ---- The op ---- */
@@ -103,7 +104,7 @@ static void quantize_row(const struct gemm *g, size_t job, size_t i)
     g->d->k.int8.quantize(x, k, p->block, scale, integers);
     int8_lay_row(g->d, p, integers, &g->space, i);
     for (size_t j = 0; j < p->pieces && p->by_piece; j++)
-        g->space.scale[i * p->pieces + j] = scale[p->from[j] / p->block];
+        g->space.scale[int8_group_place(i, p->pieces, j)] = scale[p->from[j] / p->block];
 }
 
 static void quantize_rows(void *arg, size_t job)
@@ -119,7 +120,8 @@ static void product(void *arg, size_t job)
     const struct lb_gemm_packed *o = g->o;
     const struct int8_matrix *w = g->plan.w;
     const size_t quad = w->panels >= 8 * g->jobs ? 4 : 1, quads = (w->panels + quad - 1) / quad;
-    const size_t i0 = g->by_rows ? g->rows * job / g->jobs : 0, i1 = g->by_rows ? g->rows * (job + 1) / g->jobs : g->rows;
+    const size_t i0 = g->by_rows ? g->rows * job / g->jobs / INT8_GROUP * INT8_GROUP : 0;
+    const size_t i1 = g->by_rows && job + 1 < g->jobs ? g->rows * (job + 1) / g->jobs / INT8_GROUP * INT8_GROUP : g->rows;
     const size_t p0 = g->by_rows ? 0 : quads * job / g->jobs * quad;
     const size_t p1 = g->by_rows ? w->panels : conv_min(quads * (job + 1) / g->jobs * quad, w->panels);
     const struct int8_plan *p = &g->plan;
@@ -132,7 +134,7 @@ static void product(void *arg, size_t job)
                                 .pieces = p->pieces,
                                 .x = {.a = g->space.a + i0 * p->ld,
                                       .ld = p->ld,
-                                      .sums = g->space.sums + i0 * p->pieces,
+                                      .sums = g->space.sums + i0 * p->pieces, /* whole groups */
                                       .scale = g->space.scale + i0 * (p->by_piece ? p->pieces : 1),
                                       .by_piece = p->by_piece},
                                 .rows = i1 - i0,

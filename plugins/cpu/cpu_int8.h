@@ -24,8 +24,8 @@ struct int8_plan {
 /* What a run of rows needs. */
 struct int8_space {
     int8_t *a;     /* (rows, ld) */
-    int32_t *sums; /* (rows, pieces) */
-    float *scale;  /* (rows, pieces), or (rows) where there is one a row */
+    int32_t *sums; /* as kernels/cpu/int8.h has them, for whole groups of rows */
+    float *scale;
 };
 
 /* Counts pieces and bytes; `block` as in struct lb_gemm_packed. */
