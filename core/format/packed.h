@@ -47,6 +47,7 @@ void lb_packed_row(const struct lb_packed *p, size_t i, size_t j, size_t n, floa
 
 /* A format's encoding as data, for codecs of up to 16 bits and scales that devices know. `value`: the scale of a calibrated format, else ignored. */
 struct lb_quantizer_tables;
+const char *lb_quantizer_lacks(const struct lb_format *f); /* what of a format no device encodes; NULL: nothing */
 int lb_quantizer_create(const struct lb_format *f, float value, struct lb_quantizer_tables **out, struct lb_err *err);
 void lb_quantizer_destroy(struct lb_quantizer_tables *q);
 const struct lb_quantizer *lb_quantizer_data(const struct lb_quantizer_tables *q);

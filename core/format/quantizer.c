@@ -28,22 +28,26 @@ const struct lb_quantizer *lb_quantizer_data(const struct lb_quantizer_tables *q
     return &q->q;
 }
 
-static int check(const struct lb_format *f, struct lb_err *err)
+/* Whether scales are stored otherwise than as binary32. */
+static int has_narrow_scales(const struct lb_format *f)
+{
+    return f->scale && f->config->scale && (f->scale->codec->bits <= 16 || f->scale->config->rule != LB_SCALE_NONE);
+}
+
+const char *lb_quantizer_lacks(const struct lb_format *f)
 {
     const struct lb_format_config *c = f->config;
     if (!f->codec->bits || f->codec->bits > 16)
-        return lb_fail(err, "codec %s has no table, and activations are encoded by tables", f->codec->base.name);
-    if (c->n_layers || c->activations || c->high_first > 0)
-        return lb_fail(err, "\"%s\" is not for activations", c->n_layers ? "layers" : c->activations ? "activations" : "order");
+        return "a codec without a table";
     if (c->overflow == LB_WRAP || (c->overflow < 0 && f->codec->overflow == LB_WRAP))
-        return lb_fail(err, "overflow wrap is for weights only");
-    if (c->rule == LB_SCALE_MULTIPLY || (!c->calibrated && c->rule >= LB_SCALE_ASYMMETRIC && c->rule <= LB_SCALE_MSE))
-        return lb_fail(err, "scale %s is for weights, or must be calibrated: no device finds it for each batch", c->scale_text);
-    if (c->calibrated && c->rule == LB_SCALE_ASYMMETRIC)
-        return lb_fail(err, "scale asymmetric is for weights only");
+        return "overflow wrap";
+    if (c->rule == LB_SCALE_MULTIPLY || c->rule == LB_SCALE_ASYMMETRIC)
+        return c->scale_text;
+    if (!c->calibrated && (c->rule == LB_SCALE_PERCENTILE || c->rule == LB_SCALE_MSE))
+        return "a scale that is searched for in each batch";
     if (f->scale && f->scale->config->per == LB_PER_BLOCK)
-        return lb_fail(err, "scales in blocks of their own are for weights only");
-    return 0;
+        return "scales in blocks of their own";
+    return has_narrow_scales(f) ? lb_quantizer_lacks(f->scale) : NULL;
 }
 
 static int fill_tables(const struct lb_format *f, struct lb_quantizer_tables *t, struct lb_err *err)
@@ -83,15 +87,14 @@ static void fill_rule(const struct lb_format *f, float value, struct lb_quantize
 int lb_quantizer_create(const struct lb_format *f, float value, struct lb_quantizer_tables **out, struct lb_err *err)
 {
     *out = NULL;
-    if (check(f, err))
-        return lb_fail_in(err, "activations in format %s", f->config->name);
+    if (lb_quantizer_lacks(f))
+        return lb_fail(err, "format %s: %s: not for devices", f->config->name, lb_quantizer_lacks(f));
     struct lb_quantizer_tables *t = lb_alloc(1, sizeof *t, err);
     if (!t)
         return -1;
     lb_codes_init(f->coder, f->codec_sha256, &t->q.q);
     fill_rule(f, value, &t->q);
-    const int narrow = f->scale && f->config->scale && (f->scale->codec->bits <= 16 || f->scale->config->rule != LB_SCALE_NONE);
-    if (fill_tables(f, t, err) || (narrow && lb_quantizer_create(f->scale, 0, &t->scale, err))) {
+    if (fill_tables(f, t, err) || (has_narrow_scales(f) && lb_quantizer_create(f->scale, 0, &t->scale, err))) {
         lb_quantizer_destroy(t);
         return -1;
     }

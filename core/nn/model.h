@@ -73,19 +73,21 @@ void lb_net_destroy(struct lb_net *n);
  * keep packed (lb_net_unpacked). */
 struct lb_net_format {
     const struct lb_safetensors *weights; /* parameters by our names, in any formats */
-    const struct lb_format
-        *activations; /* mode wa: of every layer's input; calibrated scales are in the file (lb_calibrate). NULL: binary32 */
-    int integer;      /* modes w8a8, w4a8: products of integers, "unsupported" where the device has none */
-    uint64_t seed;    /* of stochastic rounding of activations */
+    const struct lb_format *
+        activations; /* mode wa: of every layer's input, and outlives the net; calibrated scales are in the file (lb_calibrate). NULL: binary32 */
+    int integer;   /* modes w8a8, w4a8: products of integers, "unsupported" where the device has none */
+    uint64_t seed; /* of stochastic rounding of activations */
 };
 int lb_net_create_packed(const struct lb_model *m, struct lb_dev *d, size_t batch, const struct lb_net_format *f, struct lb_net **out,
                          struct lb_err *err);
-int lb_net_unpacked(const struct lb_net *n); /* how many weights had to be unpacked */
+/* How many weights had to be unpacked, and how many layers read what the host formatted, since the device does not know how. */
+int lb_net_unpacked(const struct lb_net *n);
 
 /* What `layer` read in the last batch of lb_net_infer, (batch, in). */
 int lb_net_layer_input(struct lb_net *n, size_t layer, size_t batch, float *x, struct lb_err *err);
 
-/* Finds the scale of every layer's input for calibrated format `f`: runs model `m` on x (n, in) and adds "<layer>.input.scale" to `out`. */
+/* Finds the scale of every layer's input for calibrated format `f`: runs model `m` on x (n, in) and adds "<layer>.input.scale" to `out`, and
+ * "<layer>.input.zero_point" where f has zero points. */
 int lb_calibrate(const struct lb_model *m, struct lb_dev *d, const struct lb_format *f, const float *x, size_t n, size_t batch,
                  struct lb_safetensors *out, struct lb_err *err);
 int lb_net_upload(struct lb_net *n, struct lb_err *err);                       /* parameters: model -> device */

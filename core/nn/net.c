@@ -120,10 +120,31 @@ int lb_net_download(struct lb_net *n, struct lb_model *m, struct lb_err *err)
     return 0;
 }
 
+enum { STREAM_ACTIVATIONS = 0x30000 };
+
+static uint32_t activations_stream(const struct lb_net *n, size_t i)
+{
+    return STREAM_ACTIVATIONS + (uint32_t)n->m->params[n->m->layers[i].weight].layer;
+}
+
+/* The same as quantize_input, where the device does not know how. */
+static int round_input(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
+{
+    struct lb_net_round *round = &n->round[i];
+    struct lb_buf *x = lb_net_x(n, i);
+    const size_t in = n->m->layers[i].in;
+    round->r.seed = n->seed;
+    round->r.stream = activations_stream(n, i);
+    round->r.first = (uint64_t)n->sample * in;
+    return lb_buf_read(n->d, x, 0, round->x, batch * in, err) || lb_round_matrix(&round->r, round->x, batch, in, err) ||
+                   lb_buf_write(n->d, x, 0, round->x, batch * in, err)
+               ? -1
+               : 0;
+}
+
 /* What a layer reads becomes what its format makes of it, in place: nothing else reads it. */
 static int quantize_input(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
 {
-    enum { STREAM_ACTIVATIONS = 0x30000 };
     const size_t in = n->m->layers[i].in;
     const struct lb_quantize op = {.x = ref(lb_net_x(n, i)),
                                    .y = ref(lb_net_x(n, i)),
@@ -131,7 +152,7 @@ static int quantize_input(struct lb_net *n, size_t i, size_t batch, struct lb_er
                                    .rows = batch,
                                    .cols = in,
                                    .seed = n->seed,
-                                   .stream = STREAM_ACTIVATIONS + (uint32_t)n->m->params[n->m->layers[i].weight].layer,
+                                   .stream = activations_stream(n, i),
                                    .first = (uint64_t)n->sample * in};
     return LB_RUN(n->d, quantize, &op, err);
 }
@@ -188,6 +209,8 @@ static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err
     const struct lb_layer *l = &n->m->layers[i];
     struct lb_buf *x = lb_net_x(n, i);
     if (n->quantizer && n->quantizer[i] && quantize_input(n, i, batch, err))
+        return -1;
+    if (n->round && n->round[i].r.f && round_input(n, i, batch, err))
         return -1;
     if (l->type == LB_DENSE)
         return dense(n, i, batch, err);
@@ -342,7 +365,7 @@ static int is_of(const struct recorded *r, const struct lb_step_args *a, size_t 
 
 static int run(struct lb_net *n, const struct lb_step_args *a, size_t batch, struct lb_err *err)
 {
-    if (!n->d->ops->record || n->draws)
+    if (!n->d->ops->record || n->unlike)
         return ops(n, a, batch, err);
     for (size_t i = 0; i < RECORDED; i++)
         if (is_of(&n->recorded[i], a, batch))

@@ -4,6 +4,7 @@
 #define LB_NET_IMPL_H
 
 #include "core/format/packed.h"
+#include "core/format/round.h"
 #include "core/nn/model.h"
 
 /* What a device has recorded: inference (no args) or a step of so many samples. */
@@ -28,10 +29,14 @@ struct lb_net {
     /* Weights in formats: net_packed.c. All NULL where parameters are binary32. */
     void **packed;                    /* by parameter: from weights_create; NULL: in w */
     struct lb_packed_tensor *formats; /* by parameter: what the codes of `packed` are worth */
-    void **quantizer;                 /* by layer: from quantizer_create; NULL: its input is used as it is */
-    int integer;                      /* products of 8-bit integers */
-    int unpacked;                     /* weights that the device could not keep packed */
-    int draws;                        /* stochastic rounding of activations: no two batches are alike, so nothing is recorded */
+    void **quantizer;                 /* by layer: from quantizer_create; NULL: its input is used as it is, or formatted by the host */
+    struct lb_net_round {
+        struct lb_round r;
+        float *x; /* (batch, in) */
+    } * round;    /* by layer; r.f NULL: no */
+    int integer;  /* products of 8-bit integers */
+    int unpacked; /* weights that the device could not keep packed, and inputs that it could not format */
+    int unlike;   /* no two batches run the same ops (stochastic rounding draws, the host formats), so nothing is recorded */
     uint64_t seed;
     size_t sample; /* index of the batch's first sample */
 };

@@ -20,7 +20,10 @@ void lb_net_free_packed(struct lb_net *n)
             n->d->ops->quantizer_free(n->d->dev, n->quantizer[i]);
     lb_free(n->packed);
     lb_free(n->formats);
+    for (size_t i = 0; n->round && i < n->m->n_layers; i++)
+        lb_free(n->round[i].x);
     lb_free(n->quantizer);
+    lb_free(n->round);
 }
 
 int lb_net_unpacked(const struct lb_net *n)
@@ -117,44 +120,79 @@ static int take_parameters(struct lb_net *n, const struct lb_safetensors *st, st
 
 /* ---- Activations ---- */
 
-static void scale_name(size_t layer, char name[48])
+/* "<layer>.input.scale" and, of an asymmetric format, "<layer>.input.zero_point". */
+static void calibrated_name(size_t layer, const char *what, char name[48])
 {
-    snprintf(name, 48, "%zu.input.scale", layer);
+    snprintf(name, 48, "%zu.input.%s", layer, what);
 }
 
-static int calibrated_scale(const struct lb_safetensors *st, size_t layer, float *s, struct lb_err *err)
+static int calibrated_value(const struct lb_safetensors *st, size_t layer, const char *what, float *value, struct lb_err *err)
 {
     char name[48];
-    scale_name(layer, name);
+    calibrated_name(layer, what, name);
     const struct lb_tensor *t = lb_safetensors_find(st, name);
     if (!t || t->dtype != LB_F32 || t->elems != 1)
-        return lb_fail(err, "tensor %s: expected one F32 value, the calibrated scale of what layer %zu reads", name, layer);
-    memcpy(s, t->data, sizeof *s);
+        return lb_fail(err, "tensor %s: expected one F32 value, the calibrated %s of what layer %zu reads", name, what, layer);
+    memcpy(value, t->data, sizeof *value);
     return 0;
+}
+
+/* A quantizer of the device, or 1 where it has none for the format. */
+static int ask_device(struct lb_net *n, size_t layer, const struct lb_format *f, float s, struct lb_err *err)
+{
+    const struct lb_backend *b = n->d->ops;
+    struct lb_quantizer_tables *tables = NULL;
+    char why[256] = "";
+    if (!b->quantizer_create || !b->quantize || lb_quantizer_lacks(f))
+        return 1;
+    if (lb_quantizer_create(f, s, &tables, err))
+        return -1;
+    const struct lb_quantizer *q = lb_quantizer_data(tables);
+    n->unlike |= q->stochastic;
+    n->d->log[0] = 0;
+    n->quantizer[layer] = b->quantizer_create(n->d->dev, q, why, sizeof why);
+    lb_quantizer_destroy(tables);
+    if (n->quantizer[layer] || why[0])
+        return n->quantizer[layer] ? 0 : 1;
+    return lb_fail(err, "backend %s: activations: %s", b->base.name, n->d->log);
+}
+
+/* Numbers are binary32 already, a stored NaN being the one that it makes. */
+static int changes_nothing(const struct lb_format *f)
+{
+    const int overflow = f->config->overflow;
+    return f->codec->bits == 32 && f->codec->kind == LB_FLOAT && f->config->rule == LB_SCALE_NONE &&
+           (overflow < 0 || (uint32_t)overflow == f->codec->overflow);
+}
+
+static int take_input(struct lb_net *n, size_t layer, const struct lb_net_format *f, struct lb_err *err)
+{
+    const struct lb_format_config *c = f->activations->config;
+    const size_t number = number_of(n->m, layer);
+    struct lb_round r = {.f = f->activations, .host = &n->d->host, .calibrated = c->calibrated};
+    size_t elems;
+    if (c->calibrated && (calibrated_value(f->weights, number, "scale", &r.s, err) ||
+                          (c->rule == LB_SCALE_ASYMMETRIC && calibrated_value(f->weights, number, "zero_point", &r.z, err))))
+        return -1;
+    if (changes_nothing(f->activations))
+        return 0;
+    const int left = ask_device(n, layer, f->activations, r.s, err);
+    if (left <= 0)
+        return left;
+    if (lb_mul(n->batch, n->m->layers[layer].in, &elems))
+        return lb_fail(err, "layer %zu: its inputs are too many", number);
+    n->round[layer] = (struct lb_net_round){.r = r, .x = lb_alloc(elems, sizeof(float), err)};
+    n->unlike = 1;
+    n->unpacked++;
+    return n->round[layer].x ? 0 : -1;
 }
 
 static int take_activations(struct lb_net *n, const struct lb_net_format *f, struct lb_err *err)
 {
-    const struct lb_backend *b = n->d->ops;
-    if (!b->quantizer_create || !b->quantize)
-        return lb_fail(err, "unsupported: backend %s encodes no activations", b->base.name);
-    int r = 0;
-    for (size_t i = 0; !r && i < n->m->n_layers; i++) {
-        struct lb_quantizer_tables *tables = NULL;
-        float s = 0;
-        char why[256] = "";
-        if (n->m->layers[i].weight < 0)
-            continue;
-        if ((f->activations->config->calibrated && calibrated_scale(f->weights, number_of(n->m, i), &s, err)) ||
-            lb_quantizer_create(f->activations, s, &tables, err))
-            return -1;
-        const struct lb_quantizer *q = lb_quantizer_data(tables);
-        n->draws |= q->stochastic;
-        n->quantizer[i] = b->quantizer_create(n->d->dev, q, why, sizeof why);
-        if (!n->quantizer[i])
-            r = lb_fail(err, "%sbackend %s: activations: %s", why[0] ? "unsupported: " : "", b->base.name, why[0] ? why : n->d->log);
-        lb_quantizer_destroy(tables);
-    }
+    int r = lb_round_check(f->activations, err);
+    for (size_t i = 0; !r && i < n->m->n_layers; i++)
+        if (n->m->layers[i].weight >= 0)
+            r = take_input(n, i, f, err);
     return r;
 }
 
@@ -177,7 +215,8 @@ int lb_net_create_packed(const struct lb_model *m, struct lb_dev *d, size_t batc
     n->packed = lb_alloc(m->n_params, sizeof *n->packed, err);
     n->formats = lb_alloc(m->n_params, sizeof *n->formats, err);
     n->quantizer = lb_alloc(m->n_layers, sizeof *n->quantizer, err);
-    if (!n->packed || !n->formats || !n->quantizer || take_parameters(n, f->weights, err) ||
+    n->round = lb_alloc(m->n_layers, sizeof *n->round, err);
+    if (!n->packed || !n->formats || !n->quantizer || !n->round || take_parameters(n, f->weights, err) ||
         (f->activations && take_activations(n, f, err))) {
         lb_net_destroy(n);
         return -1;
@@ -201,14 +240,14 @@ static int layer_inputs(struct lb_net *net, const struct lb_model *m, size_t lay
     return 0;
 }
 
-static int add_scale(struct lb_safetensors *out, size_t layer, float s, struct lb_err *err)
+static int add_value(struct lb_safetensors *out, size_t layer, const char *what, float value, struct lb_err *err)
 {
     struct lb_tensor t = {0};
     char name[48];
-    scale_name(layer, name);
+    calibrated_name(layer, what, name);
     if (lb_tensor_init(&t, LB_F32, 0, NULL, err))
         return -1;
-    memcpy(t.data, &s, sizeof s);
+    memcpy(t.data, &value, sizeof value);
     const int r = lb_safetensors_add(out, name, &t, err);
     lb_tensor_finish(&t);
     return r;
@@ -229,7 +268,8 @@ int lb_calibrate(const struct lb_model *m, struct lb_dev *d, const struct lb_for
         size_t elems;
         float *seen = lb_mul(n, m->layers[i].in, &elems) ? NULL : lb_alloc(elems, sizeof *seen, err);
         r = !seen || layer_inputs(net, m, i, x, n, batch, seen, y, err) || lb_groups_of(f, 2, shape, &g, err) ||
-                    lb_scales_make(f, &g, seen, &s, err) || add_scale(out, number_of(m, i), s.s[0], err)
+                    lb_scales_make(f, &g, seen, &s, err) || add_value(out, number_of(m, i), "scale", s.s[0], err) ||
+                    (s.zeros && add_value(out, number_of(m, i), "zero_point", s.zeros[0], err))
                 ? -1
                 : 0;
         lb_scales_finish(&s);

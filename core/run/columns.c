@@ -24,7 +24,9 @@ const struct lb_column lb_table_columns[] = {
     {"bits_per_weight", LB_FROM_ROW, 4, "weight_bytes * 8 / weights"},
     {"file_bytes", LB_FROM_ROW, 0, "size of the safetensors file"},
     {"weight_bytes", LB_FROM_ROW, 0, "codes and scales"},
-    {"packed", LB_FROM_ROW, 0, "yes: all weights are computed with as stored; no: some were unpacked to binary32 first"},
+    {"packed", LB_FROM_ROW, 0,
+     "yes: weights are computed with as stored, activations formatted on the device; no: some weights were unpacked to binary32 first, or "
+     "the host formatted activations"},
     {"max_abs_diff", LB_FROM_ROW, -1, "largest difference of outputs from the same trial on cpu_ref"},
     {"diff_elements", LB_FROM_ROW, 0, "outputs that differ from it in any bit"},
     {"max_ulp", LB_FROM_ROW, 0, "largest distance from it in binary32 steps"},

@@ -4,7 +4,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/format/packed.h"
+#include "core/format/round.h"
 #include "core/nn/model.h"
 #include "core/version.h"
 
@@ -60,10 +60,9 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
     if (lb_format_create(l->format->config, &f, err))
         return -1;
     struct lb_format *a = NULL;
-    struct lb_quantizer_tables *tables = NULL;
     struct lb_err no = {0};
     unsigned bits, modes = 1u << LB_MODE_W;
-    const int encodes = !lb_format_create(l->format->activations, &a, &no) && !lb_quantizer_create(a, 1, &tables, &no);
+    const int encodes = !lb_format_create(l->format->activations, &a, &no) && !lb_round_check(a, &no);
     modes |= encodes ? 1u << LB_MODE_WA : 0u;
     if (lb_format_is_integer(f, &bits))
         modes |= bits <= 4 ? 1u << LB_MODE_W4A8 : 1u << LB_MODE_W8A8;
@@ -74,7 +73,6 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
                      json_object_set_new(reply, "modes", json_integer(modes)) ||
                      json_object_set_new(reply, "activations", json_string(encodes ? a->sha256 : "")) ||
                      json_object_set_new(reply, "why_not", lb_json_text(no.text));
-    lb_quantizer_destroy(tables);
     lb_format_destroy(a);
     lb_format_destroy(f);
     return lost ? lb_fail(err, "out of memory: reply") : 0;
