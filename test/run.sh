@@ -21,7 +21,7 @@ ubsan=print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS:-}
 run_one() {
     local name=$1 kind=$2 status=0
     local out=$work/$name.out tap=$work/$name.tap
-    local limit=${LOWBIT_TEST_TIMEOUT:-600}
+    local limit=${LOWBIT_TEST_TIMEOUT:-600} TIMEFORMAT='%1R %1U %1S'
     mkdir "$work/$name.tmp"
     export TMPDIR=$work/$name.tmp
     # Reports go to files, so that one from a process whose output the test throws away counts as well.
@@ -33,7 +33,7 @@ run_one() {
             echo 0 1 0 >"$work/$name.count"
             return
         fi
-        timeout -k 5 "$limit" "$program" -j1 --color=never --tap="$tap" >"$out" 2>&1 </dev/null || status=$?
+        { time timeout -k 5 "$limit" "$program" -j1 --color=never --tap="$tap" >"$out" 2>&1 </dev/null; } 2>"$work/$name.time" || status=$?
         local passed failed skipped
         passed=$(grep '^ok ' "$tap" 2>/dev/null | grep -vc '# SKIP' || true)
         failed=$(grep -c '^not ok ' "$tap" 2>/dev/null || true)
@@ -48,7 +48,7 @@ run_one() {
         fi
         echo "${passed:-0} ${failed:-0} ${skipped:-0}" >"$work/$name.count"
     else
-        timeout -k 5 "$limit" bash "test/sh/$name.sh" >"$out" 2>&1 </dev/null || status=$?
+        { time timeout -k 5 "$limit" bash "test/sh/$name.sh" >"$out" 2>&1 </dev/null; } 2>"$work/$name.time" || status=$?
         case $status in
         0) echo 1 0 0 >"$work/$name.count" ;;
         77)
@@ -140,6 +140,11 @@ for name in "${names[@]}" "${alone[@]}"; do
         fi
     fi
 done
+if [ -n "${LOWBIT_TIMES:-}" ]; then
+    for name in "${names[@]}" "${alone[@]}"; do
+        awk -v name="$name" '{ printf "%6.1f s, %6.1f s of CPU: %s\n", $1, $2 + $3, name }' "$work/$name.time" 2>/dev/null || true
+    done | sort -rn
+fi
 cat "$work"/*.skip 2>/dev/null | sed 's/^/SKIPPED /' || true
 if [ $left_out != 0 ]; then echo "$left_out long tests left out (make test runs them)"; fi
 if [ $((passed + failed)) = 0 ]; then

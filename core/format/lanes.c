@@ -77,23 +77,48 @@ INLINE int inverse(float s, float *by)
     return b == 0x00400000u || (b >= 0x00800000u && b < 0x7f800000u && !(b & 0x007fffffu));
 }
 
-INLINE float no_less(float t, float least)
+/* A few numbers of binary32 side by side; functions take them by address, as the size of a register differs. */
+enum { SIDE = 16 };
+typedef float numbers __attribute__((vector_size(4 * SIDE)));
+typedef int32_t keys __attribute__((vector_size(4 * SIDE)));
+typedef uint32_t words __attribute__((vector_size(4 * SIDE)));
+
+/* Loads n of them, the others being 0. */
+INLINE void load(const float *x, size_t n, numbers *v)
 {
-    return t < least ? least : t;
+    *v = (numbers){0};
+    memcpy(v, x, n * sizeof *x);
+}
+
+INLINE void divide_side(const float *x, size_t n, float s, float by, int exact, float least, float *t)
+{
+    numbers v;
+    load(x, n, &v);
+    v = exact ? v * by : v / s;
+    const keys less = v < least;
+    const numbers floor = (numbers){0} + least;
+    v = (numbers)(((keys)floor & less) | ((keys)v & ~less));
+    memcpy(t, &v, n * sizeof *t);
+}
+
+INLINE void divide_sides(const float *x, size_t n, float s, float by, int exact, float least, float *t)
+{
+    size_t i = 0;
+    for (; i + SIDE <= n; i += SIDE)
+        divide_side(x + i, SIDE, s, by, exact, least, t + i);
+    if (i < n)
+        divide_side(x + i, n - i, s, by, exact, least, t + i);
 }
 
 INLINE void divide_block(const float *x, size_t n, float s, float least, float *t)
 {
     float by;
     if (s == 0)
-        for (size_t i = 0; i < n; i++)
-            t[i] = 0.0f;
+        memset(t, 0, n * sizeof *t);
     else if (inverse(s, &by))
-        for (size_t i = 0; i < n; i++)
-            t[i] = no_less(x[i] * by, least);
+        divide_sides(x, n, s, by, 1, least, t);
     else
-        for (size_t i = 0; i < n; i++)
-            t[i] = no_less(canon_div(x[i], s), least);
+        divide_sides(x, n, s, by, 0, least, t);
 }
 
 INLINE void divide_blocks(const float *x, size_t n, size_t block, const float *s, float least, float *t)
@@ -120,34 +145,59 @@ FORMS(divide, (const float *x, size_t n, size_t block, const float *s, float lea
 
 /* ---- Codes ---- */
 
-enum { SOME = 64 }; /* elements side by side */
+typedef unsigned char bytes __attribute__((vector_size(SIDE)));
 
-INLINE void steps_of(const struct lb_lanes_steps *s, const float *x, size_t n, unsigned char *codes)
+/* n <= SIDE codes, each in a word. */
+INLINE void store_codes(const words *code, size_t n, unsigned char *codes)
 {
-    int32_t key[SOME];
-    uint32_t code[SOME];
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t b = canon_bits(x[i]);
-        key[i] = CANON_INT(b ^ ((0u - (b >> 31)) >> 1));
-        code[i] = s->code[0];
-    }
-    for (size_t k = 1; k < s->n; k++) {
-        const int32_t first = s->first[k];
-        const uint32_t change = s->code[k] ^ s->code[k - 1];
-        for (size_t i = 0; i < n; i++)
-            code[i] ^= key[i] >= first ? change : 0;
-    }
-    for (size_t i = 0; i < n; i++)
-        codes[i] = (unsigned char)(canon_is_nan(x[i]) ? s->nan_code : code[i]);
+    const bytes out = __builtin_convertvector(*code, bytes);
+    memcpy(codes, &out, n);
+}
+
+/* Each step is taken by those who are beyond it. */
+INLINE void steps_side(const struct lb_lanes_steps *s, const float *x, size_t n, unsigned char *codes)
+{
+    numbers v;
+    load(x, n, &v);
+    const keys bits = (keys)v, key = bits ^ ((bits >> 31) & 0x7fffffff);
+    const words is_nan = (words)((bits & 0x7fffffff) > 0x7f800000);
+    words code = (words){0} + s->code[0];
+    for (size_t k = 1; k < s->n; k++)
+        code ^= (words)(key >= s->first[k]) & s->change[k];
+    code = (code & ~is_nan) | (is_nan & s->nan_code);
+    store_codes(&code, n, codes);
 }
 
 INLINE void steps_body(const struct lb_lanes_steps *s, const float *x, size_t n, unsigned char *codes)
 {
     size_t i = 0;
-    for (; i + SOME <= n; i += SOME)
-        steps_of(s, x + i, SOME, codes + i);
+    for (; i + SIDE <= n; i += SIDE)
+        steps_side(s, x + i, SIDE, codes + i);
     if (i < n)
-        steps_of(s, x + i, n - i, codes + i);
+        steps_side(s, x + i, n - i, codes + i);
+}
+
+/* The sum with 3 * 2^22 holds the whole number in its low bits. */
+INLINE void whole_side(const struct lb_lanes_whole *w, const float *x, size_t n, unsigned char *codes)
+{
+    numbers v;
+    load(x, n, &v);
+    const words is_nan = (words)(((keys)v & 0x7fffffff) > 0x7f800000);
+    const numbers low = (numbers){0} + w->low, high = (numbers){0} + w->high;
+    const keys below = v < low, above = v > high;
+    v = (numbers)(((keys)low & below) | ((keys)high & above) | ((keys)v & ~(below | above)));
+    words code = (words)(v * w->by + CANON_SHIFTER) & w->mask;
+    code = (code & ~is_nan) | (is_nan & w->nan_code);
+    store_codes(&code, n, codes);
+}
+
+INLINE void whole_body(const struct lb_lanes_whole *w, const float *x, size_t n, unsigned char *codes)
+{
+    size_t i = 0;
+    for (; i + SIDE <= n; i += SIDE)
+        whole_side(w, x + i, SIDE, codes + i);
+    if (i < n)
+        whole_side(w, x + i, n - i, codes + i);
 }
 
 INLINE void pack_body(const unsigned char *codes, unsigned bits, size_t n, unsigned char *out)
@@ -171,3 +221,37 @@ INLINE void pack_body(const unsigned char *codes, unsigned bits, size_t n, unsig
 
 FORMS(steps, (const struct lb_lanes_steps *s, const float *x, size_t n, unsigned char *codes), (s, x, n, codes))
 FORMS(pack, (const unsigned char *codes, unsigned bits, size_t n, unsigned char *out), (codes, bits, n, out))
+FORMS(whole, (const struct lb_lanes_whole *w, const float *x, size_t n, unsigned char *codes), (w, x, n, codes))
+
+/* ---- Stochastic rounding ---- */
+
+/* Counters side by side. */
+INLINE void random_body(uint64_t seed, uint32_t stream, uint64_t index, size_t n, uint32_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t at = index + i;
+        const canon_words r = canon_random((uint32_t)seed, (uint32_t)(seed >> 32), stream, (uint32_t)at, (uint32_t)(at >> 32));
+        for (size_t j = 0; j < 4; j++)
+            out[4 * i + j] = r.w[j];
+    }
+}
+
+/* A magnitude lies F / 2^24 of a step above the member below it, and goes away from zero where F and 2^24 - 1 - w / 2^8 carry over into the next; of a negative number, F and w
+ * / 2^8. From 2^low on F has no more than the lower bits of the significand. Below, F is a number y of binary32 less a multiple of 2^24: it
+ * is compared with a whole number as what is not below it, and for negative numbers 2^24 - F is rounded first, so that y becomes a whole number
+ * like that. */
+INLINE void stochastic_side(const struct lb_lanes_grid *g, const float *x, const uint32_t *word, size_t n, unsigned char *codes)
+{
+    numbers v;
+    words w = {0};
+    load(x, n, &v);
+    memcpy(&w, word, n * sizeof *word);
+    const words bits = (words)v, a = bits & 0x7fffffffu, negative = (words)((keys)bits >> 31);
+    const uint32_t drop = 23 - g->digits;
+    const words carry = (w ^ ~negative) >> 8;
+    const words normal = ((a + (carry >> (g->digits + 1))) >> drop) - g->base;
+    const numbers y = (numbers)a * g->fine, whole = (y + 0x1p23f) - 0x1p23f;
+    const words more = (words)(whole < y) & ~negative;
+    (void)normal;(void)more;
+    (void)codes;
+}

@@ -17,7 +17,7 @@ void lb_lanes_divide(const float *x, size_t n, size_t block, const float *s, flo
 struct lb_lanes_steps {
     size_t n;
     const int32_t *first;
-    const uint32_t *code;
+    const uint32_t *code, *change; /* change[i]: code[i] ^ code[i - 1] */
     uint32_t nan_code;
 };
 void lb_lanes_steps(const struct lb_lanes_steps *s, const float *x, size_t n, unsigned char *codes);

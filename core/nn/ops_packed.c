@@ -269,11 +269,9 @@ static float scale_of(const struct lb_packed *p, size_t g)
 {
     float s;
     p->s.decode(&p->s, p->scales, g, 1, &s);
-    if (p->scale2) {
+    if (p->scale2)
         s = s * p->scale2[g / p->group2];
-        s = p->has_offset ? s + p->offset : s;
-    }
-    return s;
+    return p->has_offset ? s + p->offset : s;
 }
 
 int lb_ops_packed_row(const struct lb_packed *p, size_t i, size_t j, size_t n, float *x, struct lb_err *err)

@@ -206,18 +206,28 @@ int lb_mode_find(const char *name)
 }
 
 /* Trials of modes that a format does not have are left out, with a word; activations that were asked for by name must be possible. */
-static int check_modes(const struct lb_plan *p, const struct lb_format_fact *f, struct lb_err *err)
+static int check_mode(const struct lb_plan *p, const char *name, struct lb_err *err)
 {
-    for (size_t i = 0; i < p->e->n_modes; i++) {
-        const int mode = lb_mode_find(p->e->modes[i]);
+    const int mode = lb_mode_find(name);
+    struct lb_text without = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < p->e->n_formats; i++) {
+        const struct lb_format_fact *f = &p->formats[i];
         if (f->modes >> mode & 1)
             continue;
-        if (mode == LB_MODE_WA && f->activations != f->config)
+        if (mode == LB_MODE_WA && f->activations != f->config) {
+            lb_text_free(&without);
             return lb_fail(err, "%s: %s", p->e->path, f->why_not);
-        lb_log(LB_LOG_INFO, "format %s has no mode %s%s%s", f->config->name, p->e->modes[i], mode == LB_MODE_WA ? ": " : "",
-               mode == LB_MODE_WA ? f->why_not : "");
+        }
+        lb_text_add(&without, "%s%s", n++ ? ", " : "", f->config->name);
+        if (mode == LB_MODE_WA)
+            lb_text_add(&without, " (%s)", f->why_not);
     }
-    return 0;
+    const int r = lb_text_end(&without, err);
+    if (!r && n)
+        lb_log(LB_LOG_INFO, "mode %s: %zu of %zu formats do not have it: %s", name, n, p->e->n_formats, without.s);
+    lb_text_free(&without);
+    return r;
 }
 
 /* ---- Hashes ---- */
@@ -360,9 +370,12 @@ static int learn(struct lb_plan *p, struct lb_err *err)
     for (size_t i = 0; i < e->n_formats; i++) {
         p->formats[i].config = &e->formats[i];
         p->formats[i].activations = lb_plan_activations(e, i);
-        if (learn_format(p, &p->formats[i], err) || check_modes(p, &p->formats[i], err))
+        if (learn_format(p, &p->formats[i], err))
             return -1;
     }
+    for (size_t i = 0; i < e->n_modes; i++)
+        if (check_mode(p, e->modes[i], err))
+            return -1;
     return 0;
 }
 
