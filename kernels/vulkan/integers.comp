@@ -3,11 +3,25 @@
  * column. GEMM: rows are those of the activations, columns those of the weights (RIGHT_PACKED). CONV2D: rows are output channels (LEFT_PACKED),
  * columns (sample, output row, output column). SHIFT: the weights' values times 2^SHIFT are integers.
  *
- * Terms are gone through four at a time; those of a neighbouring piece are zeros then. */
+ * Terms are gone through four at a time; those of a neighbouring piece are zeros then. DOT: the device multiplies four bytes of a word by four of another
+ * at once; the weights are signed bytes (1) or unsigned ones (2). */
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#ifdef DOT
+#extension GL_EXT_spirv_intrinsics : require
+#endif
 #include "kernels/vulkan/common.glsl"
+
+#ifdef DOT
+/* OpSDotKHR, or OpSUDotKHR, of packed bytes: capabilities DotProductInput4x8BitPacked and DotProduct. */
+#if DOT == 1
+spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019], id = 4450)
+#else
+spirv_instruction(extensions = ["SPV_KHR_integer_dot_product"], capabilities = [6018, 6019], id = 4452)
+#endif
+int lb_dot(uint activations, uint weights, spirv_literal int bytes);
+#endif
 
 #ifdef GEMM
 layout(binding = 0) readonly buffer Activations { uint bytes[]; }; /* rows of a_row words; their scales, `per_row` a row, at scales_at */
@@ -57,11 +71,6 @@ float weight_scale(uint row, uint k)
 #endif
 }
 
-ivec4 of_word(uint word)
-{
-    return ivec4(int(word << 24), int(word << 16), int(word << 8), int(word)) >> 24;
-}
-
 /* Weights k to k + 3 of a row, those outside from..end - 1 as zeros. */
 ivec4 weights(uint row, uint k, uint from, uint end)
 {
@@ -70,11 +79,37 @@ ivec4 weights(uint row, uint k, uint from, uint end)
     return mix(ivec4(0), v, bvec4(uvec4(greaterThanEqual(place, uvec4(from))) & uvec4(lessThan(place, uvec4(end)))));
 }
 
-int dot4(ivec4 a, ivec4 b)
+#ifdef DOT
+#define QUAD uint
+uint quad(ivec4 v)
 {
-    ivec4 p = a * b;
+    uvec4 b = uvec4(v) & 255u;
+    return (b.x | b.y << 8) | (b.z << 16 | b.w << 24);
+}
+uint quad_of_word(uint word)
+{
+    return word;
+}
+int dot4(uint a, uint w)
+{
+    return lb_dot(a, w, 0);
+}
+#else
+#define QUAD ivec4
+ivec4 quad(ivec4 v)
+{
+    return v;
+}
+ivec4 quad_of_word(uint word)
+{
+    return ivec4(int(word << 24), int(word << 16), int(word << 8), int(word)) >> 24;
+}
+int dot4(ivec4 a, ivec4 w)
+{
+    ivec4 p = a * w;
     return (p.x + p.y) + (p.z + p.w);
 }
+#endif
 
 #ifdef CONV2D
 uint image_at, out_y, out_x;
@@ -128,11 +163,11 @@ void main()
         EACH_ROW sum[r] = 0;
         for (uint q = from & ~3u; q < end; q += 4u) {
 #ifdef GEMM
-            ivec4 b = weights(j, q, from, end);
-            EACH_ROW sum[r] += dot4(of_word(bytes[BYTES_AT + rows[r] * a_row + q / 4u]), b);
+            QUAD w = quad(weights(j, q, from, end));
+            EACH_ROW sum[r] += dot4(quad_of_word(bytes[BYTES_AT + rows[r] * a_row + q / 4u]), w);
 #else
-            ivec4 b = ivec4(tap(q), tap(q + 1u), tap(q + 2u), tap(q + 3u));
-            EACH_ROW sum[r] += dot4(weights(rows[r], q, from, end), b);
+            QUAD a = quad(ivec4(tap(q), tap(q + 1u), tap(q + 2u), tap(q + 3u)));
+            EACH_ROW sum[r] += dot4(a, quad(weights(rows[r], q, from, end)));
 #endif
         }
 #ifdef GEMM

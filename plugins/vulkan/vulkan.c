@@ -102,10 +102,11 @@ static int settle(struct vulkan_device *d, char *why, size_t why_size)
     struct vulkan_traits *t = &d->t;
     if (d->exact && vulkan_device_test(d, why, why_size))
         return -1;
-    snprintf(t->isa, sizeof t->isa, "vulkan %u.%u fma=%s", VK_API_VERSION_MAJOR(t->api), VK_API_VERSION_MINOR(t->api),
+    snprintf(t->isa, sizeof t->isa, "vulkan %u.%u fma=%s%s", VK_API_VERSION_MAJOR(t->api), VK_API_VERSION_MINOR(t->api),
              !d->exact                    ? "any"
              : d->fma == VULKAN_FMA_FUSED ? "fused"
-                                          : "float64");
+                                          : "float64",
+             t->dot ? " dot=4x8" : "");
     lower_limits(t);
     return vulkan_test_setting("compile", 0) ? vulkan_pipelines_try_all(d) : 0;
 }

@@ -102,6 +102,7 @@ struct vulkan_traits {
     uint32_t shared;                                      /* bytes of shared memory of a work group */
     uint32_t subgroup, subgroup_operations;               /* its invocations; VkSubgroupFeatureFlags */
     int float64, int64, push_descriptors, float_controls; /* float_controls: by an extension */
+    int dot;                                              /* products of packed bytes, by an extension */
     VkPhysicalDeviceFloatControlsProperties controls;     /* all 0 where the device has none */
 };
 
@@ -392,7 +393,8 @@ struct vulkan_slab {
 struct vulkan_weights {
     size_t rows, cols, block; /* block: columns that share a scale */
     uint32_t uses;
-    int shift;         /* LB_USE_INT8: values times 2^shift are integers */
+    int shift;         /* LB_USE_INT8: values times 2^shift are integers, */
+    int dot;           /* signed bytes (1), unsigned ones (2), or neither (0) */
     char defines[300]; /* of the codec and its scales */
     char *text;        /* the codec's, or NULL */
     size_t n;

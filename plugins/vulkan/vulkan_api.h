@@ -20,6 +20,7 @@
     X(EnumeratePhysicalDevices)                                                                                                            \
     X(GetDeviceProcAddr)                                                                                                                   \
     X(GetPhysicalDeviceFeatures)                                                                                                           \
+    X(GetPhysicalDeviceFeatures2)                                                                                                          \
     X(GetPhysicalDeviceMemoryProperties)                                                                                                   \
     X(GetPhysicalDeviceProperties)                                                                                                         \
     X(GetPhysicalDeviceProperties2)                                                                                                        \

@@ -183,12 +183,12 @@ static void limits(struct vulkan_traits *t, const VkPhysicalDeviceLimits *l)
 
 /* Which of the extensions that can be used the device has. */
 struct extensions {
-    int push_descriptors, float_controls;
+    int push_descriptors, float_controls, dot;
 };
 
 static struct extensions find_extensions(const struct vulkan_device *d)
 {
-    struct extensions x = {0, 0};
+    struct extensions x = {0, 0, 0};
     uint32_t n = 0;
     d->vk.EnumerateDeviceExtensionProperties(d->physical, NULL, &n, NULL);
     n = n < MAX_EXTENSIONS ? n : MAX_EXTENSIONS;
@@ -197,6 +197,7 @@ static struct extensions find_extensions(const struct vulkan_device *d)
         for (uint32_t i = 0; i < n; i++) {
             x.push_descriptors |= !strcmp(all[i].extensionName, VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME);
             x.float_controls |= !strcmp(all[i].extensionName, VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME);
+            x.dot |= !strcmp(all[i].extensionName, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME);
         }
     d->host->free(d->host, all);
     return x;
@@ -229,6 +230,24 @@ static void describe(struct vulkan_device *d, struct extensions x)
     else
         snprintf(t->text, sizeof t->text, "%s (driver %u.%u.%u)", t->name, VK_API_VERSION_MAJOR(v), VK_API_VERSION_MINOR(v),
                  VK_API_VERSION_PATCH(v));
+}
+
+/* Whether products of packed bytes are one instruction; a test may want them where they are many. */
+static int has_dot(const struct vulkan_device *d, struct extensions x)
+{
+    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR feature = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR};
+    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &feature};
+    VkPhysicalDeviceShaderIntegerDotProductPropertiesKHR property = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES_KHR};
+    VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &property};
+    if (!x.dot)
+        return 0;
+    d->vk.GetPhysicalDeviceFeatures2(d->physical, &features);
+    d->vk.GetPhysicalDeviceProperties2(d->physical, &properties);
+    const VkBool32 fast =
+        property.integerDotProduct4x8BitPackedSignedAccelerated && property.integerDotProduct4x8BitPackedMixedSignednessAccelerated;
+    return feature.shaderIntegerDotProduct && vulkan_test_setting("dot", fast);
 }
 
 /* A queue that computes; one that does nothing else is better: it does not wait for graphics. -1: none. */
@@ -267,6 +286,7 @@ int vulkan_inspect(struct vulkan_device *d, char *why, size_t why_size)
     t->float64 = features.shaderFloat64 && vulkan_test_setting("float64", 1);
     t->int64 = features.shaderInt64 != 0;
     t->push_descriptors = x.push_descriptors && vulkan_test_setting("push", 1);
+    t->dot = has_dot(d, x);
     t->float_controls = x.float_controls && t->api < VK_API_VERSION_1_2; /* else part of the version */
     return 0;
 }
@@ -274,12 +294,16 @@ int vulkan_inspect(struct vulkan_device *d, char *why, size_t why_size)
 int vulkan_open_device(struct vulkan_device *d, char *why, size_t why_size)
 {
     const struct vulkan_traits *t = &d->t;
-    const char *names[2];
+    const char *names[3];
     uint32_t n = 0;
     if (t->push_descriptors)
         names[n++] = VK_KHR_PUSH_DESCRIPTOR_EXTENSION_NAME;
     if (t->float_controls)
         names[n++] = VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME;
+    if (t->dot)
+        names[n++] = VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME;
+    VkPhysicalDeviceShaderIntegerDotProductFeaturesKHR dot = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES_KHR, .shaderIntegerDotProduct = VK_TRUE};
     const float priority = 1;
     const VkPhysicalDeviceFeatures used = {.shaderFloat64 = t->float64 ? VK_TRUE : VK_FALSE, .shaderInt64 = t->int64 ? VK_TRUE : VK_FALSE};
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
@@ -287,6 +311,7 @@ int vulkan_open_device(struct vulkan_device *d, char *why, size_t why_size)
                                            .queueCount = 1,
                                            .pQueuePriorities = &priority};
     const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                     .pNext = t->dot ? &dot : NULL,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
                                      .enabledExtensionCount = n,

@@ -48,9 +48,11 @@ static int check(struct vulkan_device *d, const struct product *p, size_t rows)
 
 static int kernel_of(struct vulkan_device *d, const struct product *p, int one, enum vulkan_kernel *k)
 {
-    char defines[80];
+    char defines[80], dot[16] = "";
     const struct vulkan_shader s = {"kernels/vulkan/integers.comp", defines, NULL, 0, NULL};
-    snprintf(defines, sizeof defines, "%s ROWS=%d SHIFT=%d", p->positions ? "CONV2D" : "GEMM", one ? 1 : ROWS, p->w->shift);
+    if (d->t.dot && p->w->dot)
+        snprintf(dot, sizeof dot, " DOT=%d", p->w->dot);
+    snprintf(defines, sizeof defines, "%s ROWS=%d SHIFT=%d%s", p->positions ? "CONV2D" : "GEMM", one ? 1 : ROWS, p->w->shift, dot);
     return vulkan_packed_kernel(d, p->w, &s, p->positions ? "LEFT_PACKED" : "RIGHT_PACKED", k);
 }
 

@@ -61,6 +61,15 @@ static int integer_shift(const struct lb_codes *c)
     return -1;
 }
 
+/* Which bytes q times 2^shift are. */
+static int bytes_of(const struct lb_packed *p, int shift)
+{
+    int unsigned_ones = 0;
+    for (size_t i = 0; i < (size_t)1 << p->q.codec->bits; i++)
+        unsigned_ones |= ldexp((double)p->q.values[i], shift) > INT8_MAX;
+    return p->zeros ? 0 : unsigned_ones ? 2 : 1;
+}
+
 static int plan_integers(const struct lb_packed *p, int *shift, char *why, size_t why_size)
 {
     *shift = p->q.codec->bits && p->q.codec->bits <= INTEGER_BITS ? integer_shift(&p->q) : -1;
@@ -383,7 +392,8 @@ void *vulkan_weights_create(void *dev, const struct lb_packed *p, uint32_t uses,
         snprintf(why, why_size, "out of memory");
         return NULL;
     }
-    *w = (struct vulkan_weights){.rows = p->rows, .cols = p->cols, .uses = uses, .shift = shift};
+    *w = (struct vulkan_weights){
+        .rows = p->rows, .cols = p->cols, .uses = uses, .shift = shift, .dot = uses & LB_USE_INT8 ? bytes_of(p, shift) : 0};
     w->block = p->scaled && p->scale_row > 1 ? p->block : p->cols;
     if (make(d, &n, w, why, why_size)) {
         vulkan_weights_free(d, w);

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # long
-# The backend vulkan on devices with less: ops are cut where a binding reaches less far and sums have fewer terms, with the same bits.
+# The backend vulkan on devices with less: ops are cut where a binding reaches less far and sums have fewer terms, with the same bits; and on one with products of
+# packed bytes.
 set -euo pipefail
 . test/sh/util.bash
 . test/sh/vulkan_util.bash
 
 verified reach=50
 verified reach=1000,terms=256,push=0
-verified groups=30
+verified groups=30,dot=1
 verified ring=4096,terms=512,reach=9000
 
 # What cannot be cut is refused, and the limit is named.
