@@ -227,7 +227,9 @@ def expected_row(layers, params, codec, encoded, x_test, y_test, name, activatio
 ACTIVATIONS = [("F8_E4M3", {"per": "none"}, {}), ("I8", {"per": "tensor", "rule": "absmax"}, {}), ("I8", {"per": "row", "rule": "absmax"}, {"rounding": "stochastic"}),
                ("F4", {"per": "block", "block": 32, "rule": "floor", "format": {"codec": "F8_E8M0"}}, {}),
                ("F4", {"per": "block", "block": 8, "rule": "absmax", "format": {"codec": "F8_E4M3", "scale": {"per": "tensor", "rule": "absmax"}}}, {"rounding": "stochastic"}),
-               ("I4", {"per": "tensor", "rule": "fixed", "value": 0.3}, {"rounding": "stochastic"})]
+               ("I4", {"per": "tensor", "rule": "fixed", "value": 0.3}, {"rounding": "stochastic"}), ("U8", {"per": "tensor", "rule": "asymmetric"}, {}),
+               ("U4", {"per": "block", "block": 8, "rule": "asymmetric", "format": {"codec": "F16"}}, {}), ("I4", {"per": "row", "rule": "mse"}, {}),
+               ("I8", {"per": "row", "rule": "percentile", "percentile": 90}, {})]
 
 
 def check_activations(lowbit, folder, config, same, codec_of, spec_of, wrong, x, y):
@@ -248,6 +250,69 @@ def check_activations(lowbit, folder, config, same, codec_of, spec_of, wrong, x,
                 same("wa", [0], [int(a != b)])
                 if a != b:
                     wrong[-1] = f"{model['name']}, activations {name} {scale} {how}: {key}: by the page {a!r}, by lowbit {b!r}"
+
+
+# Modes w8a8 and w4a8: the format, and how a dumped matrix would say it.
+INTEGERS = [("I8", {"per": "row", "rule": "absmax"}, "w8a8"), ("U8", {"per": "row", "rule": "asymmetric"}, "w8a8"),
+            ("I4", {"per": "block", "block": 8, "rule": "absmax", "format": {"codec": "F16"}}, "w4a8"),
+            ("F4", {"per": "block", "block": 5, "rule": "floor", "format": {"codec": "F8_E8M0"}}, "w4a8")]
+
+
+def integer_forward(layers, params, weights, x):  # 8.12
+    """As forward, with products of integers; weights: by name what gemm_int8 takes, and its scales' block and scales a row."""
+    outputs = []
+    for layer in layers:
+        if "names" not in layer:
+            y = ex.softmax(x) if layer["act"] == "softmax" else ex.activate(layer["act"], layer["alpha"], x)
+        else:
+            d, block, scale_row = weights[layer["names"][0]]
+            b, act = params[layer["names"][1]], (layer["act"], layer["alpha"])
+            if layer["kind"] == "dense":
+                y = scales.gemm_int8(d, x, b, *act, block, scale_row, 0)
+            else:
+                o, c, kh, kw = layer["weight"]
+                y = scales.conv2d_int8(d, x.reshape(-1, *layer["shape"]), b, (o, c, kh, kw, layer["stride"], layer["pad"]), *act, block, scale_row)
+        x = y.reshape(len(y), -1)
+        outputs.append(x)
+    return outputs
+
+
+def integer_weight(codec, w, spec):
+    """What integer products take of a weight, and its values."""
+    matrix = w.reshape(len(w), -1)
+    codes, values, scale_codes, _, _, zeros = scales.encode_matrix(codec, matrix, spec, {}, lambda e: None)
+    block = min(spec.get("block", matrix.shape[1]), matrix.shape[1])
+    d = {"values": [f32(codec.decode(c)) for c in range(1 << codec.bits)], "codes": codes, "scales": scales.worth_of(spec.get("format"), scale_codes)}
+    if zeros:
+        d["zeros"] = [f32(codec.decode(z)) for z in zeros]
+    return (d, block, -(-matrix.shape[1] // block)), values.reshape(w.shape)
+
+
+def check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, x, y):
+    formats = [{"name": f"format{i}", "codec": c, "scale": s} for i, (c, s, _) in enumerate(INTEGERS)]
+    Path(f"{folder}/int8.json").write_text(json.dumps({**config, "models": MODELS[:2], "formats": formats, "modes": ["w8a8", "w4a8"]}))
+    if subprocess.run([lowbit, "run", f"{folder}/int8.json", "--out", f"{folder}/int8", "--quiet"], stdout=subprocess.DEVNULL).returncode:
+        wrong.append("lowbit run of modes w8a8 and w4a8 failed")
+        return
+    trials = [t for t in map(json.loads, Path(f"{folder}/int8/trials.jsonl").read_text().splitlines()) if t["kind"] == "trial"]
+    for model in MODELS[:2]:
+        layers, params = trained(model, x[:-TEST], y[:-TEST])
+        base = forward(layers, params, x[-TEST:])
+        for i, (name, scale, mode) in enumerate(INTEGERS):
+            trial = next(t for t in trials if t["model"] == model["name"] and t["format"] == f"format{i}")
+            weights, decoded = {}, {}
+            for n, w in params.items():  # a bias is a tensor of one row
+                weights[n], decoded[n] = integer_weight(codec_of(name), w if w.ndim > 1 else w[None], spec_of(scale))
+                decoded[n] = decoded[n].reshape(w.shape)
+            out = integer_forward(layers, decoded, weights, x[-TEST:])
+            row = fmt.metrics(base[-1], out[-1], logits_of(layers, base), logits_of(layers, out), y[-TEST:])
+            row.pop("hist")
+            same("integers", [0], [int(trial["mode"] != mode)])
+            for key in sorted(k for k, v in row.items() if v is not None):
+                a, b = as_journal(row[key]), trial["row"].get(key)
+                same("integers", [0], [int(a != b)])
+                if a != b:
+                    wrong[-1] = f"{model['name']}, {mode} {name} {scale}: {key}: by the page {a!r}, by lowbit {b!r}"
 
 
 def as_journal(v):
@@ -274,6 +339,7 @@ def check(lowbit, same, same_encoding, codec_of, spec_of, format_json, wrong):
             wrong.append(f"lowbit run: exit status {done.returncode}")
             return
         check_activations(lowbit, folder, config, same, codec_of, spec_of, wrong, flat, y)
+        check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, flat, y)
         lines = [json.loads(line) for line in Path(f"{folder}/out/trials.jsonl").read_text().splitlines()]
         for model in MODELS:
             layers, params = trained(model, flat[:-TEST], y[:-TEST])
