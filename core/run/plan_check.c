@@ -3,7 +3,9 @@
 #include "core/base/log.h"
 #include "core/format/format.h"
 #include "core/nn/model.h"
+#include "core/run/child.h"
 #include "core/run/plan.h"
+#include "core/run/search.h"
 
 /* Every model is built once here, so that a bad one is an error of the config and not of a trial. */
 static int check_models(const struct lb_plan *p, struct lb_err *err)
@@ -56,7 +58,69 @@ static int check_layers(const struct lb_plan *p, struct lb_err *err)
     return 0;
 }
 
+/* ---- The budget of a search ---- */
+
+struct budget {
+    const struct lb_plan *p;
+    const struct lb_format_config *format;
+    const struct lb_model_config *model;
+};
+
+/* Bytes of a layer's parameters in candidate `format`. They do not depend on the numbers. */
+static int layer_bytes(const struct lb_model *m, size_t layer, const struct lb_format *format, size_t *bytes, struct lb_err *err)
+{
+    struct lb_safetensors st = {0};
+    struct lb_format_stats stats = {0};
+    int r = 0;
+    for (size_t i = 0; !r && i < m->n_params; i++)
+        if (m->params[i].layer == layer)
+            r = lb_encode_parameter(m, i, format, 1, &st, &stats, err);
+    lb_safetensors_finish(&st);
+    *bytes = stats.bytes;
+    return r;
+}
+
+/* The fewest bits a weight that the candidates take. */
+static int least_bits(void *arg, json_t *reply, struct lb_err *err)
+{
+    const struct budget *b = arg;
+    const struct lb_dataset *d = &b->p->data;
+    struct lb_format *f;
+    struct lb_model *m;
+    size_t sum = 0;
+    if (lb_format_create(b->format, &f, err) || lb_model_create(b->model, d->channels, d->height, d->width, d->classes, &m, err))
+        return -1;
+    for (size_t i = 0; i < m->n_params; i++) {
+        size_t least = SIZE_MAX, bytes;
+        for (size_t k = 0; !m->params[i].is_bias && k < f->n_layers; k++) {
+            if (layer_bytes(m, m->params[i].layer, f->layers[k], &bytes, err))
+                return -1;
+            least = bytes < least ? bytes : least;
+        }
+        sum += m->params[i].is_bias ? 0 : least;
+    }
+    return json_object_set_new(reply, "bits", json_real(8 * (double)sum / (double)m->n_weights)) ? lb_fail(err, "out of memory: reply") : 0;
+}
+
+/* A budget that cannot be met is known before anything is trained. */
+static int check_budgets(const struct lb_plan *p, struct lb_err *err)
+{
+    for (size_t i = 0; i < p->e->n_formats; i++)
+        for (size_t k = 0; k < p->e->n_models && p->e->formats[i].search_bits > 0; k++) {
+            struct budget b = {p, &p->e->formats[i], &p->e->models[k]};
+            struct lb_outcome o;
+            lb_child_run(least_bits, &b, p->e->limits.timeout_s, &o);
+            const double bits = json_real_value(json_object_get(o.reply, "bits"));
+            json_decref(o.reply);
+            if (o.status == LB_OK && bits > b.format->search_bits)
+                return lb_fail(
+                    err, "%s: search.bits: %.9g are too few: the smallest choice of these formats takes %.9g bits a weight of model \"%s\"",
+                    p->e->path, b.format->search_bits, bits, b.model->name);
+        } /* what fails otherwise fails as a trial */
+    return 0;
+}
+
 int lb_plan_check(const struct lb_plan *p, struct lb_err *err)
 {
-    return check_models(p, err) || check_layers(p, err) ? -1 : 0;
+    return check_models(p, err) || check_layers(p, err) || check_budgets(p, err) ? -1 : 0;
 }

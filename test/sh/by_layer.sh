@@ -57,8 +57,8 @@ grep -q '^1\. layer [023]: INT' "$tmp/c/table.md" || fail "the page does not say
 run "$tmp/d" --set search.bits=64
 grep -q '^(it was met at once)$' "$tmp/d/table.md" || fail "64 bits are met at once" "$tmp/d/table.md"
 [ "$(cell "$tmp/d" SEARCH_64 sqnr_db)" = "$(cell "$tmp/d" INT8_CHANNEL sqnr_db)" ] || fail "without a budget the best format is taken everywhere" "$tmp/d/table.csv"
-expect 1 "$lowbit" run "$tmp/tiny.json" --quiet --out "$tmp/e" --set search.bits=1
-grep -q 'search.bits: 1 are too few' "$tmp/e/trials.jsonl" || fail "a budget that cannot be met" "$tmp/err"
+expect 2 "$lowbit" run "$tmp/tiny.json" --quiet --out "$tmp/e" --set search.bits=1
+grep -q 'tiny.json: search.bits: 1 are too few: the smallest choice of these formats takes 2.6' "$tmp/err" && [ ! -e "$tmp/e" ] || fail "a budget that cannot be met" "$tmp/err"
 run "$tmp/f" --set search.bits=4.7 --set calibration.samples=16
 [ "$(cell "$tmp/c" SEARCH_4.7 trial)" != "$(cell "$tmp/f" SEARCH_4.7 trial)" ] || fail "the samples of a search are not in its hash"
 [ "$(cell "$tmp/c" INT4_G32 trial)" = "$(cell "$tmp/f" INT4_G32 trial)" ] || fail "the samples of a search are in other hashes"
