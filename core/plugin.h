@@ -406,7 +406,8 @@ struct lb_backend {
     int (*gemm_int8)(void *dev, const struct lb_gemm_packed *op);
     int (*conv2d_int8)(void *dev, const struct lb_conv2d_packed *op);
 
-    /* Optional: encoding on the device. quantizer_create copies what it needs; NULL with the reason in `why`. */
+    /* Optional: encoding on the device. quantizer_create copies what it needs; NULL with the reason in `why`: the host encodes then, and the row says
+     * packed = no. */
     void *(*quantizer_create)(void *dev, const struct lb_quantizer *q, char *why, size_t why_size);
     void (*quantizer_free)(void *dev, void *q);
     int (*quantize)(void *dev, const struct lb_quantize *op);

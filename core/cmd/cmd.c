@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cmd/cmd.h"
+#include "core/format/lanes.h"
 #include "core/base/log.h"
 #include "core/plugins.h"
 #include "core/version.h"
@@ -49,6 +50,7 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_CPUMASK:
         g->cpumask = (unsigned)number(state, "cpumask", arg, 0, 0x7fffffff);
+        lb_lanes_limit(g->cpumask);
         return 0;
     case KEY_THREADS:
         g->threads = (int)number(state, "threads", arg, 1, 1024);

@@ -220,6 +220,7 @@ static int create(const struct lb_codec *codec, int reader, struct lb_coder **ou
             r = derive_steps(c, err);
         for (uint32_t way = 0; !r && !codec->steps && way < 3; way++)
             r = derive_way(c, way, err);
+        r = r || lb_quick_create(c, &c->quick, err) ? -1 : 0;
     }
     if (r) {
         lb_coder_destroy(c);
@@ -247,6 +248,7 @@ void lb_coder_destroy(struct lb_coder *c)
         lb_free(c->ways[i].first);
         lb_free(c->ways[i].code);
     }
+    lb_quick_destroy(c->quick);
     lb_free(c->values);
     lb_free(c->values32);
     lb_free(c->sorted);

@@ -141,16 +141,23 @@ static uint32_t encode_one(const struct lb_coder *c, struct resolved r, double x
     return w->code[find(w, key)];
 }
 
-/* One word an element, four from each draw. Codecs wider than 16 bits compare all 32 bits with a share, so the low ones, which do not count, are 0. */
-static void random_words(const struct lb_encode *how, size_t at, size_t n, uint32_t *out)
+/* One word an element, four from each draw; n <= CHUNK. Where they begin in `out`, which holds RANDOM. */
+enum { RANDOM = CHUNK + 8 };
+static uint32_t *random_words(const struct lb_encode *how, size_t at, size_t n, uint32_t *out)
 {
-    canon_words w;
-    for (size_t i = 0; i < n; i++) {
-        const uint64_t e = how->first + at + i;
-        if (i == 0 || e % 4 == 0)
-            w = canon_random64(how->seed, how->stream, e / 4);
-        out[i] = w.w[e % 4] & ~UINT32_C(0xff);
-    }
+    const uint64_t e = how->first + at;
+    const size_t skip = (size_t)(e % 4);
+    lb_lanes_random(how->seed, how->stream, e / 4, (skip + n + 3) / 4, out);
+    return out + skip;
+}
+
+/* Codecs wider than 16 bits compare all 32 bits with a share, so the low ones, which do not count, are 0. */
+static uint32_t *random_shares(const struct lb_encode *how, size_t at, size_t n, uint32_t *out)
+{
+    uint32_t *w = random_words(how, at, n, out);
+    for (size_t i = 0; i < n; i++)
+        w[i] &= ~UINT32_C(0xff);
+    return w;
 }
 
 static struct resolved resolve(const struct lb_coder *c, const struct lb_encode *how)
@@ -234,17 +241,15 @@ int lb_coder_intervals(const struct lb_coder *c, const struct lb_encode *how, si
 static void encode_chunk(const struct lb_coder *c, const struct lb_encode *how, struct resolved r, const double *x, size_t at, size_t n,
                          void *codes)
 {
-    uint32_t random[CHUNK];
-    const int draw = r.rounding == LB_STOCHASTIC;
-    if (draw)
-        random_words(how, at, n, random);
+    uint32_t drawn[RANDOM];
+    const uint32_t *random = r.rounding == LB_STOCHASTIC ? random_shares(how, at, n, drawn) : NULL;
     if (!c->table) {
-        const struct lb_encoding e = {r.rounding, r.overflow, draw ? random : NULL};
+        const struct lb_encoding e = {r.rounding, r.overflow, random};
         c->codec->encode(c->codec, &e, x, n, code_at(c, codes, at));
         return;
     }
     for (size_t i = 0; i < n; i++)
-        lb_code_set(codes, c->codec->bits, at + i, encode_one(c, r, x[i], draw ? random[i] : 0));
+        lb_code_set(codes, c->codec->bits, at + i, encode_one(c, r, x[i], random ? random[i] : 0));
 }
 
 /* Padding bits behind the last code are zero. */
@@ -285,12 +290,57 @@ void lb_encode_f32_derived(const struct lb_coder *c, const struct lb_encode *how
     encode_f32_from(c, how, x, 0, n, codes);
 }
 
+/* Codes of a byte each as a bit stream; the bits behind the last are 0. */
+static void pack(const unsigned char *code, unsigned bits, size_t n, unsigned char *out)
+{
+    size_t i = 0;
+    if (bits == 8 || bits == 4 || bits == 2 || bits == 1) {
+        i = n - n % 8;
+        lb_lanes_pack(code, bits, i, out);
+    }
+    for (; i < n; i += 8) {
+        const size_t many = n - i < 8 ? n - i : 8, bytes = (many * bits + 7) / 8;
+        uint64_t word = 0;
+        for (size_t j = 0; j < many; j++)
+            word |= (uint64_t)code[i + j] << (j * bits);
+        for (size_t j = 0; j < bytes; j++)
+            out[i / 8 * bits + j] = (unsigned char)(word >> (8 * j));
+    }
+}
+
+static int is_quick(const struct lb_coder *c, struct resolved r)
+{
+    return c->quick && (r.plain || (c->quick->has_grid && r.rounding == LB_STOCHASTIC && r.overflow == c->codec->overflow));
+}
+
+static void encode_quick(const struct lb_coder *c, const struct lb_encode *how, struct resolved r, const float *x, size_t n,
+                         unsigned char *codes)
+{
+    const unsigned bits = c->codec->bits;
+    unsigned char code[CHUNK];
+    uint32_t drawn[RANDOM];
+    for (size_t at = 0; at < n; at += CHUNK) {
+        const size_t many = n - at < CHUNK ? n - at : CHUNK;
+        unsigned char *out = codes + at / 8 * bits, *to = bits == 8 ? out : code;
+        if (r.plain)
+            lb_quick_nearest(c->quick, x + at, many, to);
+        else
+            lb_lanes_stochastic(&c->quick->grid, x + at, random_words(how, at, many, drawn), many, to);
+        if (bits != 8)
+            pack(code, bits, many, out);
+    }
+}
+
 void lb_encode_f32(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, void *codes)
 {
+    const struct resolved r = resolve(c, how);
     size_t done = 0;
-    if (c->codec->encode_f32 && resolve(c, how).plain) {
+    if (c->codec->encode_f32 && r.plain) {
         done = n - n % c->codec->unit_elems;
         c->codec->encode_f32(c->codec, x, done, codes);
+    } else if (is_quick(c, r)) {
+        encode_quick(c, how, r, x, n, codes);
+        return;
     }
     if (done == n)
         return;
@@ -315,11 +365,9 @@ static double int_to_odd(int64_t x, int is_unsigned)
 static void encode_int_wide(const struct lb_coder *c, const struct lb_encode *how, struct resolved r, const int64_t *x, int is_unsigned,
                             size_t at, size_t n, void *codes)
 {
-    uint32_t random[CHUNK];
-    const int draw = r.rounding == LB_STOCHASTIC;
-    if (draw)
-        random_words(how, at, n, random);
-    const struct lb_encoding e = {r.rounding, r.overflow, draw ? random : NULL};
+    uint32_t drawn[RANDOM];
+    const uint32_t *random = r.rounding == LB_STOCHASTIC ? random_shares(how, at, n, drawn) : NULL;
+    const struct lb_encoding e = {r.rounding, r.overflow, random};
     c->codec->encode_int(c->codec, &e, x, is_unsigned, n, code_at(c, codes, at));
 }
 
@@ -371,7 +419,7 @@ static void decode_f32_from(const struct lb_coder *c, const void *codes, size_t 
 {
     if (c->table) {
         for (size_t i = start; i < n; i++)
-            x[i] = c->values32[lb_code_get(codes, c->codec->bits, i)];
+            x[i] = c->values32[c->codec->bits == 8 ? ((const unsigned char *)codes)[i] : lb_code_get(codes, c->codec->bits, i)];
         return;
     }
     if (c->codec->kind == LB_SIGNED || c->codec->kind == LB_UNSIGNED) {

@@ -54,7 +54,7 @@ struct lb_format_stats {
     double seconds;                 /* scaling and encoding, without the counting */
 };
 
-/* Encodes x (elems of shape) into `out` under `name`. seed and stream: of stochastic rounding. */
+/* Encodes x (elems of shape) into `out` under `name`. seed and stream: of stochastic rounding. stats: NULL: nothing is counted. */
 int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed,
                      uint32_t stream, struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err);
 

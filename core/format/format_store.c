@@ -148,79 +148,48 @@ struct job {
     struct lb_groups g;
     size_t row; /* elements of a stored row */
     struct lb_scales scales;
-    float *in, *q; /* (rows, row): what goes into the codec, and comes back */
+    float *q; /* (rows, row): what comes back out of the codec */
 };
 
-static size_t scale_at(const struct job *j, size_t row, size_t col)
-{
-    return j->g.per_row ? row * j->g.per_row + col / j->g.block : 0;
-}
-
-static float s_of(const struct job *j, size_t g)
-{
-    return j->scales.s ? j->scales.s[g] : 1.0f;
-}
-
-static float z_of(const struct job *j, size_t g)
-{
-    return j->scales.zeros ? j->scales.zeros[g] : 0.0f;
-}
-
-static void scale_all(const struct job *j)
-{
-    for (size_t i = 0; i < j->g.rows; i++)
-        for (size_t k = 0; k < j->g.cols; k++) {
-            const size_t g = scale_at(j, i, k);
-            j->in[i * j->row + k] = lb_scale_into(j->f, j->x[i * j->g.cols + k], s_of(j, g), z_of(j, g));
-        }
-}
-
-/* Codes of all rows. Where rows are padded, the codes of the numbers are made as one stream, so that stochastic rounding counts elements, and spread. */
-static int encode_all(const struct job *j, const struct lb_encode *how, struct lb_tensor *codes, struct lb_err *err)
+/* Elements from column `col` of a row on that share scale number g. */
+static void count_some(const struct job *j, const struct lb_tensor *codes, size_t row, size_t col, size_t n, size_t g,
+                       struct lb_format_stats *st)
 {
     const unsigned bits = j->f->codec->bits;
-    const size_t n = j->g.rows * j->g.cols;
-    if (!bits || j->row == j->g.cols) {
-        lb_encode_f32(j->f->coder, how, j->in, j->g.rows * j->row, codes->data);
-        return 0;
+    const float s = j->scales.s ? j->scales.s[g] : 1.0f, z = j->scales.zeros ? j->scales.zeros[g] : 0.0f;
+    for (size_t k = col; k < col + n; k++) {
+        const float x = j->x[row * j->g.cols + k], v = lb_scale_out(j->f, j->q[row * j->row + k], s, z);
+        const double d = (double)x - (double)v;
+        if (bits && bits <= 8)
+            st->codes[lb_code_get(codes->data, bits, row * j->row + k)]++;
+        st->nan_codes += v != v;
+        st->inf_codes += isinf(v) != 0;
+        st->zeroed += x != 0 && v == 0;
+        st->clipped += bits && lb_coder_beyond(j->f->coder, (double)lb_scale_into(j->f, x, s, z)) != 0;
+        st->signal += (double)x * (double)x;
+        st->noise += d * d;
     }
-    size_t bytes;
-    if (lb_coder_bytes(j->f->coder, n, &bytes))
-        return lb_fail(err, "%zu elements: too many", n);
-    unsigned char *stream = lb_alloc(bytes, 1, err);
-    float *dense = lb_alloc(n, sizeof *dense, err);
-    if (stream && dense) {
-        for (size_t i = 0; i < j->g.rows; i++)
-            memcpy(dense + i * j->g.cols, j->in + i * j->row, j->g.cols * sizeof *dense);
-        lb_encode_f32(j->f->coder, how, dense, n, stream);
-        for (size_t i = 0; i < j->g.rows; i++)
-            for (size_t k = 0; k < j->g.cols; k++)
-                lb_code_set(codes->data, bits, i * j->row + k, lb_code_get(stream, bits, i * j->g.cols + k));
-    }
-    const int r = stream && dense ? 0 : -1;
-    lb_free(stream);
-    lb_free(dense);
-    return r;
 }
 
 static void count(const struct job *j, const struct lb_tensor *codes, struct lb_format_stats *st)
 {
-    const unsigned bits = j->f->codec->bits;
-    for (size_t i = 0; i < j->g.rows; i++)
-        for (size_t k = 0; k < j->g.cols; k++) {
-            const size_t g = scale_at(j, i, k);
-            const float x = j->x[i * j->g.cols + k], q = j->q[i * j->row + k], v = lb_scale_out(j->f, q, s_of(j, g), z_of(j, g));
-            const double d = (double)x - (double)v;
-            if (bits && bits <= 8)
-                st->codes[lb_code_get(codes->data, bits, i * j->row + k)]++;
-            st->nan_codes += v != v;
-            st->inf_codes += isinf(v) != 0;
-            st->zeroed += x != 0 && v == 0;
-            st->clipped += j->f->codec->bits && lb_coder_beyond(j->f->coder, (double)j->in[i * j->row + k]) != 0;
-            st->signal += (double)x * (double)x;
-            st->noise += d * d;
-        }
-    st->weights += j->g.rows * j->g.cols;
+    const struct lb_groups *g = &j->g;
+    for (size_t i = 0; i < g->rows; i++)
+        for (size_t k = 0; k < g->cols; k += g->block)
+            count_some(j, codes, i, k, g->cols - k < g->block ? g->cols - k : g->block, g->per_row ? i * g->per_row + k / g->block : 0, st);
+    st->weights += g->rows * g->cols;
+}
+
+static int decode_and_count(struct job *j, const struct lb_tensor *codes, struct lb_format_stats *stats, struct lb_err *err)
+{
+    const size_t n = j->g.rows * j->row;
+    j->q = lb_alloc(n, sizeof *j->q, err);
+    if (!j->q)
+        return -1;
+    lb_decode_f32(j->f->coder, codes->data, n, j->q);
+    count(j, codes, stats);
+    lb_free(j->q);
+    return 0;
 }
 
 int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed,
@@ -228,37 +197,29 @@ int lb_format_encode(const struct lb_format *f, const char *name, const float *x
 {
     struct job j = {.f = f, .x = x};
     struct lb_tensor codes = {0};
+    struct lb_format_stats unwanted = {0}, *st = stats ? stats : &unwanted;
     const struct lb_encode how = {.rounding = f->config->rounding, .overflow = f->config->overflow, .seed = seed, .stream = stream};
     const double start = lb_seconds();
     int r = lb_groups_of(f, ndim, shape, &j.g, err) || row_elems(f, &j.g, &j.row, err) ||
-                    make_tensor(f, ndim, shape, &j.g, j.row, &codes, err) || (f->scale && lb_scales_make(f, &j.g, x, &j.scales, err))
+                    make_tensor(f, ndim, shape, &j.g, j.row, &codes, err) ||
+                    lb_format_codes(f, &j.g, j.row, x, &how, codes.data, &j.scales, err)
                 ? -1
                 : 0;
-    const size_t n = j.g.rows * j.row;
-    j.in = r ? NULL : lb_alloc(n, sizeof *j.in, err);
-    j.q = r ? NULL : lb_alloc(n, sizeof *j.q, err);
-    r = r || !j.in || !j.q ? -1 : 0;
-    if (!r) {
-        scale_all(&j);
-        r = encode_all(&j, &how, &codes, err);
-        stats->seconds += lb_seconds() - start;
-    }
+    st->seconds += r ? 0 : lb_seconds() - start;
     if (!r && j.scales.lost)
         lb_log(LB_LOG_WARN, "format %s: %s: %zu of %zu scales are beyond codec %s: they became 0, infinity or NaN", f->config->name, name,
                j.scales.lost, j.g.n, f->scale->codec->base.name);
+    if (!r && stats)
+        r = decode_and_count(&j, &codes, st, err);
     if (!r) {
-        lb_decode_f32(f->coder, codes.data, n, j.q);
-        count(&j, &codes, stats);
-        stats->bytes += codes.bytes;
+        st->bytes += codes.bytes;
         if (f->config->high_first > 0)
             lb_format_turn(codes.data, codes.bytes, f->codec->bits);
         r = lb_format_add(f, name, &codes, ndim, shape, out, err);
     }
     if (!r && f->scale)
-        r = add_scales(f, name, &j.scales, out, stats, err);
+        r = add_scales(f, name, &j.scales, out, st, err);
     lb_tensor_finish(&codes);
     lb_scales_finish(&j.scales);
-    lb_free(j.in);
-    lb_free(j.q);
     return r ? lb_fail_in(err, "tensor %s", name) : 0;
 }

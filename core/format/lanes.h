@@ -7,8 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The largest magnitude, as its bits, of each block of n numbers (the last may be shorter): above 0x7F800000 where there is a NaN. */
-void lb_lanes_amax(const float *x, size_t n, size_t block, uint32_t *most);
+/* Holds them to some instruction sets (enum lb_cpu, of which AVX2 and AVX512 count), for tests. */
+void lb_lanes_limit(unsigned cpu);
+
+/* The largest magnitude of each block of n numbers (the last may be shorter); a NaN where there is one. */
+void lb_lanes_amax(const float *x, size_t n, size_t block, float *amax);
+
+/* Each amax becomes 2^E of a rule that counts binades: the exponent of amax after `up` was added to its bits, and one more where `ceil` is set and it is no power
+ * of two, less emax. An infinity or a NaN becomes a NaN. */
+void lb_lanes_power(float *amax, size_t n, uint32_t up, uint32_t ceil, int32_t emax);
 
 /* t = x / s, or +0 where s = 0, and `least` where it is less than that; s: one for each block. t may be x. */
 void lb_lanes_divide(const float *x, size_t n, size_t block, const float *s, float least, float *t);
@@ -22,18 +29,29 @@ struct lb_lanes_steps {
 };
 void lb_lanes_steps(const struct lb_lanes_steps *s, const float *x, size_t n, unsigned char *codes);
 
+/* Encoding to nearest by counting: the number k = x * by, x being held within low and high, becomes the code k & mask. |k| < 2^22. */
+struct lb_lanes_whole {
+    float by, low, high;
+    uint32_t mask, nan_code;
+};
+void lb_lanes_whole(const struct lb_lanes_whole *w, const float *x, size_t n, unsigned char *codes);
+
 /* Codes of 1, 2, 4 or 8 bits, a byte each, as a bit stream; n * bits is a multiple of 8. */
 void lb_lanes_pack(const unsigned char *codes, unsigned bits, size_t n, unsigned char *out);
 
 /* The random words of the 4 n elements from 4 * index on (docs/arithmetic.md, 8.6). */
 void lb_lanes_random(uint64_t seed, uint32_t stream, uint64_t index, size_t n, uint32_t *words);
 
-/* Members that are floating-point numbers with `digits` bits of fraction, those of a sign with ascending codes from 0 on: below 2^low they are
- * multiples of 2^(low - digits). What is no less than over[sign] becomes over_code[sign]; top: the largest member of a sign, as bits. */
+/* Members that are floating-point numbers with `digits` <= 6 bits of fraction: those without a sign have the codes 0, 1, 2, ..., and are multiples of
+ * 2^(low - digits) below 2^low. */
 struct lb_lanes_grid {
-    uint32_t digits, top[2], over[2], over_code[2];
-    int32_t low;
-    uint32_t sign, minus_zero, nan_code; /* sign: the bit of a code; minus_zero: that of the code of -0 */
+    uint32_t digits, base;       /* base: (low + 126) * 2^digits */
+    uint32_t least, top;         /* bits of 2^low and of the largest member */
+    float fine;                  /* 2^(24 + digits - low) */
+    uint32_t over, over_code[2]; /* magnitudes from here on, as bits, overflow to these, [1] where the sign is set */
+    uint32_t sign;               /* the bit of a code */
+    uint32_t minus_zero;         /* ~0 where there is a -0, else 0 */
+    uint32_t nan_code;
 };
 
 /* Stochastic rounding of 8.6 to codes of 8 bits. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/format/scale.h"
 #include "core/base/mem.h"
+#include "core/format/lanes.h"
 #include "kernels/canon.h"
 
 #include <math.h>
@@ -54,19 +55,16 @@ static struct group group_of(const struct lb_groups *g, const float *x, size_t i
 static float amax_of(struct group e)
 {
     float amax = 0;
+    if (e.n)
+        lb_lanes_amax(e.x, e.n, e.n, &amax);
+    if (amax == amax)
+        return amax;
+    amax = 0;
     for (size_t i = 0; i < e.n; i++) {
         const float b = e.x[i] < 0 ? -e.x[i] : e.x[i];
         amax = b > amax ? b : amax;
     }
     return amax;
-}
-
-static int all_finite(struct group e)
-{
-    for (size_t i = 0; i < e.n; i++)
-        if (!isfinite(e.x[i]))
-            return 0;
-    return 1;
 }
 
 static int by_value(const void *a, const void *b)
@@ -172,7 +170,6 @@ float lb_scale_out(const struct lb_format *f, float q, float s, float z)
 struct making {
     const struct lb_format *f;
     float top;
-    int emax, fraction;
     float *work, *back;   /* as many as a group has */
     unsigned char *codes; /* of as many */
     struct lb_err *err;
@@ -244,24 +241,86 @@ static float zero_of(const struct making *m, struct group e, float s)
     return z < first ? first : z > last ? last : z == z ? z : first;
 }
 
-/* R of docs/arithmetic.md, 8.10. */
+/* R of docs/arithmetic.md, 8.10, of the rules that look at more than the largest magnitude. */
 static float raw(const struct making *m, struct group e)
 {
     const struct lb_format_config *c = m->f->config;
-    switch (c->rule) {
-    case LB_SCALE_FIXED:
-        return (float)c->value;
-    case LB_SCALE_PERCENTILE:
+    if (c->rule == LB_SCALE_PERCENTILE)
         return canon_div(quantile(e, c->percentile, m->work), m->top);
-    case LB_SCALE_MSE:
-        return least_error(m, e);
-    case LB_SCALE_ASYMMETRIC:
-        return range_of(m, e);
-    case LB_SCALE_ABSMAX:
-        return canon_div(amax_of(e), m->top);
-    default:
-        return all_finite(e) ? lb_scale_power((uint32_t)c->rule, amax_of(e), m->top, m->emax, m->fraction) : NAN;
+    return c->rule == LB_SCALE_MSE ? least_error(m, e) : range_of(m, e);
+}
+
+/* ---- By the largest magnitude ---- */
+
+static int is_simple(const struct lb_format *f)
+{
+    const int rule = f->config->rule;
+    return rule != LB_SCALE_PERCENTILE && rule != LB_SCALE_MSE && rule != LB_SCALE_ASYMMETRIC;
+}
+
+/* Whether the largest magnitude stands for R, which then is not rounded twice. */
+static int is_largest(const struct lb_format *f)
+{
+    const struct lb_format_config *c = f->scale->config;
+    return f->config->rule == LB_SCALE_ABSMAX && c->per == LB_PER_TENSOR && c->rule == LB_SCALE_ABSMAX;
+}
+
+void lb_scaler_init(const struct lb_format *f, const struct lb_groups *g, struct lb_scaler *r)
+{
+    const size_t all = g->rows * g->cols;
+    *r = (struct lb_scaler){.f = f, .rows = *g, .top = (float)f->high};
+    if (!g->per_row)
+        r->rows = (struct lb_groups){.rows = 1, .cols = all, .block = all, .per_row = 1, .n = g->n};
+    else if (g->block && g->cols % g->block == 0)
+        r->rows = (struct lb_groups){.rows = g->n, .cols = g->block, .block = g->block, .per_row = 1, .n = g->n};
+    r->alone = f->scale && is_simple(f) && f->scale->config->rule == LB_SCALE_NONE;
+    r->emax = f->codec->bits && f->codec->bits <= 16 && f->high > 0 ? lb_scale_emax(f) : 0;
+    r->fraction = f->config->rule == LB_SCALE_EVEN ? lb_scale_fraction(f) : 0;
+}
+
+static void largest_of(const struct lb_scaler *r, const float *x, size_t first, size_t n, float *amax)
+{
+    const struct lb_groups *g = &r->rows;
+    if (g->per_row == 1 && g->block)
+        lb_lanes_amax(x + first * g->cols, n * g->cols, g->block, amax);
+    else
+        for (size_t i = 0; g->block && i < n; i++)
+            lb_lanes_amax(x + (first + i) * g->cols, g->cols, g->block, amax + i * g->per_row);
+}
+
+/* R of groups whose largest magnitude stands in s. */
+static void power_of(const struct lb_scaler *r, uint32_t rule, float *s, size_t n)
+{
+    const uint32_t up = rule == LB_SCALE_EVEN && r->fraction < 23 ? 1u << (22 - r->fraction) : 0;
+    if (rule != LB_SCALE_RCEIL)
+        lb_lanes_power(s, n, up, rule == LB_SCALE_CEIL, r->emax);
+    else
+        for (size_t i = 0; i < n; i++)
+            s[i] = isfinite(s[i]) ? lb_scale_power(rule, s[i], r->top, r->emax, r->fraction) : NAN;
+}
+
+/* R of rows of groups; where the largest magnitude stands for it, that. */
+static void raw_rows(const struct lb_scaler *r, const float *x, size_t first, size_t n, float *s)
+{
+    const struct lb_groups *g = &r->rows;
+    const uint32_t rule = (uint32_t)r->f->config->rule;
+    const size_t many = n * g->per_row;
+    if (rule == LB_SCALE_FIXED) {
+        for (size_t i = 0; i < many; i++)
+            s[i] = (float)r->f->config->value;
+        return;
     }
+    memset(s, 0, many * sizeof *s);
+    largest_of(r, x, first, n, s);
+    if (rule != LB_SCALE_ABSMAX) {
+        power_of(r, rule, s, many);
+        return;
+    }
+    for (size_t i = 0; i < many; i++)
+        if (s[i] != s[i])
+            s[i] = amax_of(group_of(g, x, first * g->per_row + i));
+    if (!is_largest(r->f))
+        lb_lanes_divide(s, many, many ? many : 1, &r->top, -INFINITY, s);
 }
 
 /* ---- Scales of scales ---- */
@@ -272,12 +331,12 @@ static float amax_of_all(const float *x, size_t n)
 }
 
 /* What goes into the scale's codec, in place of out->s, by one scale over all. */
-static int divide_by_one(const struct making *m, const float *x, struct lb_scales *out)
+static int divide_by_one(const struct making *m, struct lb_scales *out)
 {
     const struct lb_format *scale = m->f->scale;
     const float top = (float)scale->high;
     const size_t n = out->g.n;
-    const int largest = m->f->config->rule == LB_SCALE_ABSMAX && scale->config->rule == LB_SCALE_ABSMAX;
+    const int largest = is_largest(m->f);
     out->scale2 = lb_alloc(1, sizeof *out->scale2, m->err);
     if (!out->scale2)
         return -1;
@@ -285,13 +344,10 @@ static int divide_by_one(const struct making *m, const float *x, struct lb_scale
     out->group2 = n;
     float s2 = (float)scale->config->value;
     if (scale->config->rule == LB_SCALE_ABSMAX)
-        s2 = largest ? canon_div(amax_of_all(x, out->g.rows * out->g.cols), m->top * top) : canon_div(amax_of_all(out->s, n), top);
+        s2 = canon_div(amax_of_all(out->s, n), largest ? m->top * top : top);
     out->scale2[0] = s2;
-    const float divisor = m->top * s2;
-    for (size_t i = 0; i < n; i++) {
-        const float over = largest ? amax_of(group_of(&out->g, x, i)) : out->s[i], under = largest ? divisor : s2;
-        out->s[i] = under == 0 ? 0.0f : canon_div(over, under);
-    }
+    const float under = largest ? m->top * s2 : s2;
+    lb_lanes_divide(out->s, n, n ? n : 1, &under, -INFINITY, out->s);
     return 0;
 }
 
@@ -321,56 +377,91 @@ static int divide_by_blocks(const struct making *m, struct lb_scales *out)
     return 0;
 }
 
+/* 1 above 0 and finite, else 0. */
+static uint32_t is_usable(float s)
+{
+    return canon_bits(s) - 1 < 0x7f7fffffu;
+}
+
+/* Codes of scales [first, first + n), which become what the codes are worth; `first` is a multiple of 8. */
+static void store_some(const struct lb_format *scale, size_t first, size_t n, struct lb_scales *out)
+{
+    enum { SOME = 256 };
+    const struct lb_encode how = {.rounding = scale->config->rounding, .overflow = scale->config->overflow};
+    float worth[SOME];
+    for (size_t end = first + n; first < end; first += SOME) {
+        const size_t many = end - first < SOME ? end - first : SOME;
+        unsigned char *codes = out->codes + first / 8 * scale->codec->bits;
+        float *s = out->s + first;
+        lb_encode_f32(scale->coder, &how, s, many, codes);
+        lb_decode_f32(scale->coder, codes, many, worth);
+        uint32_t lost = 0;
+        for (size_t i = 0; i < many; i++)
+            lost += is_usable(s[i]) & ~is_usable(worth[i]);
+        out->lost += lost;
+        memcpy(s, worth, many * sizeof *s);
+    }
+}
+
 /* Codes of out->s, which becomes what they are worth. */
-static int store(const struct making *m, const float *x, struct lb_scales *out)
+static int store(const struct making *m, struct lb_scales *out)
 {
     const struct lb_format *scale = m->f->scale;
     const size_t n = out->g.n;
-    const struct lb_encode how = {.rounding = scale->config->rounding, .overflow = scale->config->overflow};
-    int r = 0;
-    if (scale->config->per == LB_PER_TENSOR)
-        r = divide_by_one(m, x, out);
-    else if (scale->config->per == LB_PER_BLOCK)
-        r = divide_by_blocks(m, out);
-    if (r || lb_coder_bytes(scale->coder, n, &out->code_bytes))
-        return r ? -1 : lb_fail(m->err, "%zu scales: too many", n);
-    out->codes = lb_alloc(out->code_bytes, 1, m->err);
-    if (!out->codes)
+    if (scale->config->per == LB_PER_TENSOR && divide_by_one(m, out))
         return -1;
-    lb_encode_f32(scale->coder, &how, out->s, n, out->codes);
-    for (size_t i = 0; i < n; i++) {
-        const float before = out->s[i];
-        lb_decode_f32_at(scale->coder, out->codes, i, &out->s[i]);
-        out->lost += before > 0 && isfinite(before) && !(out->s[i] > 0 && isfinite(out->s[i]));
+    if (scale->config->per == LB_PER_BLOCK && divide_by_blocks(m, out))
+        return -1;
+    store_some(scale, 0, n, out);
+    for (size_t from = 0; out->scale2 && from < n; from += out->group2) {
+        const size_t end = n - from < out->group2 ? n : from + out->group2;
+        const float s2 = out->scale2[from / out->group2];
+        for (size_t i = from; i < end; i++)
+            out->s[i] *= s2;
     }
-    for (size_t i = 0; out->scale2 && i < n; i++) {
-        out->s[i] *= out->scale2[i / out->group2];
-        if (scale->config->offset)
-            out->s[i] += out->offset;
-    }
+    for (size_t i = 0; scale->config->offset && i < n; i++)
+        out->s[i] += out->offset;
     return 0;
+}
+
+int lb_scales_start(const struct lb_scaler *r, const struct lb_groups *g, struct lb_scales *out, struct lb_err *err)
+{
+    *out = (struct lb_scales){.g = *g};
+    if (lb_coder_bytes(r->f->scale->coder, g->n, &out->code_bytes))
+        return lb_fail(err, "%zu scales: too many", g->n);
+    out->s = lb_alloc(g->n, sizeof *out->s, err);
+    out->codes = lb_alloc(out->code_bytes, 1, err);
+    if (r->f->config->rule == LB_SCALE_ASYMMETRIC)
+        out->zeros = lb_alloc(g->n, sizeof *out->zeros, err);
+    return !out->s || !out->codes || (r->f->config->rule == LB_SCALE_ASYMMETRIC && !out->zeros) ? -1 : 0;
+}
+
+void lb_scales_rows(const struct lb_scaler *r, const float *x, size_t first, size_t n, struct lb_scales *out)
+{
+    const size_t per_row = r->rows.per_row;
+    raw_rows(r, x, first, n, out->s + first * per_row);
+    store_some(r->f->scale, first * per_row, n * per_row, out);
 }
 
 int lb_scales_make(const struct lb_format *f, const struct lb_groups *g, const float *x, struct lb_scales *out, struct lb_err *err)
 {
-    *out = (struct lb_scales){.g = *g};
     const size_t most = g->per_row ? g->block : g->rows * g->cols;
-    const int search = f->config->rule == LB_SCALE_MSE, table = f->codec->bits <= 16;
+    const int search = f->config->rule == LB_SCALE_MSE;
     size_t bytes = 0;
-    struct making m = {.f = f, .top = (float)f->high, .emax = table ? lb_scale_emax(f) : 0, .err = err};
-    m.fraction = f->config->rule == LB_SCALE_EVEN ? lb_scale_fraction(f) : 0;
-    int r = search && lb_coder_bytes(f->coder, most, &bytes) ? lb_fail(err, "%zu elements: too many", most) : 0;
-    const size_t work = search || f->config->rule == LB_SCALE_PERCENTILE ? most : 0;
-    m.work = lb_alloc(work, sizeof *m.work, err);
+    struct lb_scaler scaler;
+    struct making m = {.f = f, .top = (float)f->high, .err = err};
+    lb_scaler_init(f, g, &scaler);
+    int r = lb_scales_start(&scaler, g, out, err);
+    r = r || (search && lb_coder_bytes(f->coder, most, &bytes) && lb_fail(err, "%zu elements: too many", most)) ? -1 : 0;
+    m.work = lb_alloc(search || f->config->rule == LB_SCALE_PERCENTILE ? most : 0, sizeof *m.work, err);
     m.back = lb_alloc(search ? most : 0, sizeof *m.back, err);
     m.codes = lb_alloc(bytes, 1, err);
-    out->s = lb_alloc(g->n, sizeof *out->s, err);
-    if (f->config->rule == LB_SCALE_ASYMMETRIC)
-        out->zeros = lb_alloc(g->n, sizeof *out->zeros, err);
-    r = r || !m.work || !m.back || !m.codes || !out->s || (f->config->rule == LB_SCALE_ASYMMETRIC && !out->zeros) ? -1 : 0;
-    for (size_t i = 0; !r && i < g->n; i++)
+    r = r || !m.work || !m.back || !m.codes ? -1 : 0;
+    if (!r && is_simple(f))
+        raw_rows(&scaler, x, 0, scaler.rows.rows, out->s);
+    for (size_t i = 0; !r && !is_simple(f) && i < g->n; i++)
         out->s[i] = raw(&m, group_of(g, x, i));
-    r = r || store(&m, x, out) ? -1 : 0;
+    r = r || store(&m, out) ? -1 : 0;
     for (size_t i = 0; !r && out->zeros && i < g->n; i++)
         out->zeros[i] = zero_of(&m, group_of(g, x, i), out->s[i]);
     lb_free(m.work);

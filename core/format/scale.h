@@ -41,4 +41,23 @@ struct lb_scales {
 int lb_scales_make(const struct lb_format *f, const struct lb_groups *g, const float *x, struct lb_scales *out, struct lb_err *err);
 void lb_scales_finish(struct lb_scales *s);
 
+/* The same for some rows at a time, of formats whose scales depend on nothing but the elements that share them. */
+struct lb_scaler {
+    const struct lb_format *f;
+    struct lb_groups rows; /* the same groups; rows that are whole numbers of blocks are cut into rows of one block */
+    int alone;             /* can be made row by row */
+    float top;
+    int emax, fraction;
+};
+void lb_scaler_init(const struct lb_format *f, const struct lb_groups *g, struct lb_scaler *r);
+/* Makes room in `out`. */
+int lb_scales_start(const struct lb_scaler *r, const struct lb_groups *g, struct lb_scales *out, struct lb_err *err);
+/* The scales of rows [first, first + n) of r->rows; x: the whole matrix. `first` is a multiple of 8. */
+void lb_scales_rows(const struct lb_scaler *r, const float *x, size_t first, size_t n, struct lb_scales *out);
+
+/* The scales (as lb_scales_make) and the codes of x in rows of `row` elements, as lb_format_tensor lays them out; `codes` is zeroed. `how` has the format's rounding and
+ * overflow. */
+int lb_format_codes(const struct lb_format *f, const struct lb_groups *g, size_t row, const float *x, const struct lb_encode *how,
+                    unsigned char *codes, struct lb_scales *scales, struct lb_err *err);
+
 #endif

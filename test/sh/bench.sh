@@ -36,6 +36,28 @@ for args in "gemm --m 8 --n 9 --k 10" "gemv --n 64 --k 32" "conv --batch 1" "tra
 done
 bench "codec --format F4" 'assert {r["op"] for r in rows} == {"encode", "decode"}, rows'
 
+# Formats are encoded alone, from memory and in a cache, or with as many numbers as are asked for; what is not the usual way says so.
+bench "codec --format MXFP4" 'assert [(r["op"], r["format"], r["unit"], r["threads"]) for r in rows] == 2 * [("encode", "MXFP4", "Gelem/s", "1")], rows
+large, small = (int(r["shape"].split()[0]) for r in rows)
+assert large >= 1 << 24 and small <= 1 << 15, rows'
+for f in MXFP4 NVFP4 INT4_G32 MXFP8_E4M3 INT8_CHANNEL; do
+    bench "codec --n 4096 --format $f" "assert [(r['op'], r['shape'], r['format']) for r in rows] == [('encode', '4096 elements', '$f')], rows
+assert abs(float(rows[0]['rate']) / (4096 / float(rows[0]['seconds']) * 1e-9) - 1) < 0.01, rows"
+done
+bench 'codec --n 4096 --format {"codec":"F8_E4M3","rounding":"stochastic"}' \
+    'assert [(r["op"], r["format"], r["method"]) for r in rows] == [("encode", "F8_E4M3", "stochastic")], rows'
+
+# Products with weights in a format; oneDNN and OpenBLAS, where they are, run on the unpacked ones.
+bench "gemm_packed --m 3 --n 64 --k 96 --backend cpu_ref,cpu --format MXFP4 --no-peers" \
+    'packed = [r for r in rows if r["format"] == "MXFP4"]
+assert {r["op"] for r in rows} == {"gemm_packed"} and [r["backend"] for r in packed] == ["cpu_ref", "cpu"], rows
+assert {r["backend"] for r in rows if r["format"] != "MXFP4"} == {"cpu_ref", "cpu"}, rows'
+bench "gemm_packed --m 3 --n 64 --k 96 --backend cpu --no-peers" \
+    'assert {"INT4_G32", "MXFP4", "NVFP4", "MXFP8_E4M3"} <= {r["format"] for r in rows}, rows'
+bench "gemm_int8 --m 3 --n 64 --k 96 --backend cpu_ref,cpu --format INT8_CHANNEL --no-peers" \
+    'assert {r["op"] for r in rows} == {"gemm_int8"} and {"cpu_ref", "cpu"} <= backends, rows
+assert {r["format"] for r in rows} >= {"INT8_CHANNEL"}, rows'
+
 # What runs without being named; --backend is a list and may be given again.
 bench "forward --model mlp --batch 2 --no-peers" 'assert "cpu" in backends and not backends & {"cpu_ref", "cpu_blas", "skeleton"}, backends'
 bench "gemm --m 8 --n 9 --k 10 --backend cpu_ref,cpu --backend cpu --no-peers" 'assert [r["backend"] for r in rows] == ["cpu_ref", "cpu"], rows
@@ -80,7 +102,8 @@ done
 $BUILD/lowbit bench gemm --m 8 --n 9 --k 10 --backend cpu_ref --no-peers --seconds 0.01 >"$out" 2>"$said"
 [ "$(head -n 1 "$out" | tr -s ' ' ,)" = "$header" ] || fail "other columns than $header" "$BUILD/lowbit bench gemm"
 
-for args in gem "gemm gemv" "gemm --m 0" "gemm --m 8x" "train --model big" "codec --format F99" "gemm --backend no_such" \
+for args in gem "gemm gemv" "gemm --m 0" "gemm --m 8x" "train --model big" "codec --format F99" \
+    "gemm_packed --format F99" "gemm_int8 --format F99" "gemm --backend no_such" \
     "gemm --backend cpu,no_such" "gemm --backend cpu," "gemm --numerics loose" "conv --backend skeleton --batch 1" "gemm --seconds -1"; do
     status=0
     $BUILD/lowbit bench $args >"$out" 2>"$said" || status=$?
