@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Sets up, builds and tests lowbit: what a change must pass.
 #   scripts/test.sh              set-up, oracles and data where they can be had, build with gcc -Werror, all tests
-#   CI=true scripts/test.sh      the same and: clang, both sanitizers, gcc and clang give the same bits, valgrind, no network, install,
+#   CI=true scripts/test.sh      the same and: clang, the sanitizers, gcc and clang give the same bits, valgrind, no network, install,
 #                                scripts/reproduce.sh --check
 #   scripts/test.sh --only NAME  only that stage, on what the stages before it have left
 # Each stage counts as a test, beside the tests in it. What cannot be had here is skipped, and said. Exit 0: nothing failed.
@@ -126,8 +126,7 @@ if [ "$ci" = true ]; then
     stage "codec vectors" vectors
     stage "build with clang" build clang build-clang
     stage "tests of the clang build" env BUILD=build-clang test/run.sh quick
-    stage "address sanitizer" make -j "$jobs" CC=gcc WERROR=-Werror asan
-    stage "undefined behaviour sanitizer" make -j "$jobs" CC=gcc WERROR=-Werror ubsan
+    stage "address and undefined behaviour sanitizers" make -j "$jobs" CC=gcc WERROR=-Werror sanitize
     stage "same bits twice, and from gcc and clang" same_bits
     stage valgrind under_valgrind
     stage "quick.json without a network" no_network

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: MIT
 # Runs the tests that are built in $BUILD (default: build): the Criterion programs of test/unit and the scripts of test/sh.
 #   test/run.sh quick            all but the tests that hold "# long" in their first ten lines, and of drawn cases a third (LOWBIT_QUICK)
+#   test/run.sh again            those of quick without "# once": what a sanitizer adds nothing to, once it passed in the plain build
 #   test/run.sh all              all
 #   test/run.sh all NAME...      only these, by file name without its ending
-# Scripts that hold "# alone" there run with nothing beside them. Exit 0: everything passed or was skipped, and something ran.
+# Scripts that hold "# alone" there run with nothing beside them; of the others LOWBIT_TEST_JOBS run side by side (one more than there are processors,
+# as some wait). LOWBIT_TIMES=1 says what each took. Exit 0: everything passed or was skipped, and something ran.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -83,12 +85,14 @@ fi
 
 which=${1:-}
 case $which in
-quick | all) shift && { [ "$which" = all ] || export LOWBIT_QUICK=1; } ;;
+all) unset LOWBIT_QUICK ;;
+quick | again) export LOWBIT_QUICK=1 ;;
 *)
-    sed -n '3,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '3,9s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
+shift
 wanted() { # name: is it among the names of the command line, or are there none?
     local name=$1 w
     shift
@@ -99,22 +103,28 @@ wanted() { # name: is it among the names of the command line, or are there none?
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-together=() alone=() left_out=0
-for file in test/unit/test_*.c test/sh/*.sh; do
+long=() together=() alone=() left_out=0 again=0
+marked() { grep -qx "\(/\* \)\?# $1\( \*/\)\?" <<<"$marks"; }
+for file in test/sh/*.sh test/unit/test_*.c; do # programs are the shorter ones, so that all end together
     [ -e "$file" ] || continue
     name=$(basename "${file%.*}")
     wanted "$name" "$@" || continue
     marks=$(head -n 10 "$file")
-    if [ "$which" = quick ] && grep -qx '\(/\* \)\?# long\( \*/\)\?' <<<"$marks"; then
+    kind=script
+    [ "${file##*.}" = sh ] || kind=unit
+    if [ "$which" != all ] && marked long; then
         left_out=$((left_out + 1))
-    elif [ "${file##*.}" = c ]; then
-        together+=("$name" unit)
-    elif grep -qx '# alone' <<<"$marks"; then
+    elif [ "$which" = again ] && marked once; then
+        again=$((again + 1))
+    elif marked alone; then
         alone+=("$name")
+    elif marked long; then
+        long+=("$name" "$kind")
     else
-        together+=("$name" script)
+        together+=("$name" "$kind")
     fi
 done
+together=("${long[@]}" "${together[@]}")
 if [ ${#together[@]} = 0 ] && [ ${#alone[@]} = 0 ]; then
     echo "test/run.sh: there is no such test" >&2
     echo "0 passed, 0 failed, 0 skipped"
@@ -122,7 +132,7 @@ if [ ${#together[@]} = 0 ] && [ ${#alone[@]} = 0 ]; then
 fi
 
 if [ ${#together[@]} != 0 ]; then
-    printf '%s\n' "${together[@]}" | xargs -P 2 -n 2 "$here/run.sh" --one "$work" || true # a missing count is a failure below
+    printf '%s\n' "${together[@]}" | xargs -P "${LOWBIT_TEST_JOBS:-$(($(nproc 2>/dev/null || echo 2) + 1))}" -n 2 "$here/run.sh" --one "$work" || true # a missing count is a failure below
 fi
 for name in "${alone[@]}"; do run_one "$name" script; done
 
@@ -147,6 +157,7 @@ if [ -n "${LOWBIT_TIMES:-}" ]; then
 fi
 cat "$work"/*.skip 2>/dev/null | sed 's/^/SKIPPED /' || true
 if [ $left_out != 0 ]; then echo "$left_out long tests left out (make test runs them)"; fi
+if [ $again != 0 ]; then echo "$again tests left out that a sanitizer adds nothing to (make check runs them)"; fi
 if [ $((passed + failed)) = 0 ]; then
     echo "no test ran"
     failed=1

@@ -3,6 +3,7 @@
 #include "core/run/figures.h"
 #include "core/run/columns.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,12 +75,23 @@ int lb_figure_formats(const json_t *experiment, const json_t *trials, struct lb_
     return n > 0;
 }
 
-/* ---- Top-1 against bits a weight ---- */
+/* ---- What is lost against bits a weight ---- */
+
+enum { LOSSES = 2 };
+
+/* Ways of losing, each a panel; what is lost is drawn on a logarithmic axis, the least on top. */
+static const struct loss {
+    const char *key, *axis;
+    double from;  /* what is lost is `from` less the figure; 0: the figure */
+    double least; /* what is less is drawn as this much */
+    int all;      /* every format's name, not those of the front alone */
+} losses[LOSSES] = {{"top1", "top-1 error, percent (mean over seeds)", 100, 0.01, 0},
+                    {"kl", "KL(F32 || format), nats (mean over seeds)", 0, 1e-9, 1}};
 
 /* A cell of the sweep, over its seeds. */
 struct place {
     const json_t *first;
-    double bits, top1;
+    double bits, lost;
     size_t n;
 };
 
@@ -93,7 +105,7 @@ static int same_place(const json_t *a, const json_t *b)
 }
 
 /* The places of one model on the first backend that ran; freed by the caller. */
-static struct place *find_places(const json_t *trials, const char *model, size_t *n)
+static struct place *find_places(const json_t *trials, const char *model, const struct loss *by, size_t *n)
 {
     struct place *p = lb_alloc(json_array_size(trials) + 1, sizeof *p, NULL);
     const char *backend = lb_line_text(lb_first_ok(trials), "backend");
@@ -102,9 +114,8 @@ static struct place *find_places(const json_t *trials, const char *model, size_t
     *n = 0;
     json_array_foreach(trials, i, t)
     {
-        const json_t *row = json_object_get(t, "row"), *bits = json_object_get(row, "bits_per_weight"),
-                     *top1 = json_object_get(row, "top1");
-        if (!p || !json_is_number(bits) || !json_is_number(top1) || json_object_get(t, "only") ||
+        const json_t *row = json_object_get(t, "row"), *bits = json_object_get(row, "bits_per_weight"), *v = json_object_get(row, by->key);
+        if (!p || !json_is_number(bits) || !json_is_number(v) || json_object_get(t, "only") ||
             strcmp(lb_line_text(t, "model"), model) != 0 || strcmp(lb_line_text(t, "backend"), backend) != 0)
             continue;
         for (k = 0; k < *n && !same_place(p[k].first, t);)
@@ -112,12 +123,12 @@ static struct place *find_places(const json_t *trials, const char *model, size_t
         if (k == *n)
             p[(*n)++].first = t;
         p[k].bits += json_number_value(bits);
-        p[k].top1 += json_number_value(top1);
+        p[k].lost += by->from > 0 ? by->from - json_number_value(v) : json_number_value(v);
         p[k].n++;
     }
     for (k = 0; k < *n; k++) {
         p[k].bits /= (double)p[k].n;
-        p[k].top1 /= (double)p[k].n;
+        p[k].lost /= (double)p[k].n;
     }
     return p;
 }
@@ -128,68 +139,74 @@ static int by_bits(const void *a, const void *b)
     const struct place *x = a, *y = b;
     if (x->bits < y->bits || x->bits > y->bits)
         return x->bits < y->bits ? -1 : 1;
-    return (x->top1 < y->top1) - (x->top1 > y->top1);
+    return (x->lost > y->lost) - (x->lost < y->lost);
 }
 
-/* One model's points by mode, and the front: whatever no other beats in both. */
-static void put_pareto(struct lb_text *out, size_t index, struct place *p, size_t n)
+/* One model's points by mode, and the front: whatever no other beats in both. Lines "bits lost colour name named". */
+static void put_places(struct lb_text *out, const struct loss *by, struct place *p, size_t n)
 {
-    double best = -1;
+    struct lb_text front = {0};
+    double best = HUGE_VAL;
     qsort(p, n, sizeof *p, by_bits);
-    lb_text_add(out, "$m%zu << END\n", index);
+    lb_text_add(out, "$points << END\n");
     for (size_t k = 0; k < n; k++) {
         const char *mode = lb_line_text(p[k].first, "mode");
         struct lb_text name = {0};
-        const int colour = !strcmp(mode, "w") ? 1 : !strcmp(mode, "wa") ? 2 : 3;
+        const int colour = !strcmp(mode, "w") ? 1 : !strcmp(mode, "wa") ? 2 : 3, better = p[k].lost < best;
+        const double lost = p[k].lost < by->least ? by->least : p[k].lost;
         lb_text_add(&name, "%s%s%s", lb_line_text(p[k].first, "format"), colour == 1 ? "" : " ", colour == 1 ? "" : mode);
-        lb_text_add(out, "%.9g %.9g %d ", p[k].bits, p[k].top1, colour);
-        lb_quoted(out, name.s ? name.s : "");
+        lb_text_add(out, "%.9g %.9g %d ", p[k].bits, lost, colour);
+        lb_quoted(out, name.s && (better || (by->all && colour == 1)) ? name.s : "");
         lb_text_add(out, "\n");
         lb_text_free(&name);
+        if (better)
+            lb_text_add(&front, "%.9g %.9g\n", p[k].bits, lost);
+        best = better ? p[k].lost : best;
     }
-    lb_text_add(out, "END\n$f%zu << END\n", index);
-    for (size_t k = 0; k < n; k++)
-        if (p[k].top1 > best) {
-            lb_text_add(out, "%.9g %.9g\n", p[k].bits, p[k].top1);
-            best = p[k].top1;
-        }
-    lb_text_add(out, "END\n");
+    lb_text_add(out, "END\n$front << END\n%sEND\n", front.s ? front.s : "");
+    lb_text_free(&front);
+}
+
+static void put_panel(struct lb_text *out, const char *model, const struct loss *by, struct place *p, size_t n)
+{
+    put_places(out, by, p, n);
+    lb_text_add(out, "set title ");
+    lb_quoted(out, model);
+    lb_text_add(out, "\nset ylabel ");
+    lb_quoted(out, by->axis);
+    lb_text_add(
+        out,
+        "\nplot $front using 1:2 with steps linewidth 2 linecolor 0 title \"Pareto front\", $points using 1:($3==1?$2:NaN) with points "
+        "pointtype 7 pointsize 0.6 linecolor 1 title \"w\", $points using 1:($3==2?$2:NaN) with points pointtype 7 pointsize 0.6 "
+        "linecolor 2 title \"wa\", $points using 1:($3==3?$2:NaN) with points pointtype 7 pointsize 0.6 linecolor 3 title "
+        "\"w8a8, w4a8\", $points using 1:2:4 with labels left offset 0.6,0.3 font \",8\" notitle\n");
 }
 
 int lb_figure_pareto(const json_t *experiment, const json_t *trials, struct lb_text *out, unsigned *width, unsigned *height)
 {
     const json_t *models = json_object_get(experiment, "models");
-    size_t i, drawn = 0, most = 0;
+    size_t i, drawn = 0;
     json_t *m;
-    struct lb_text plots = {0};
-    json_array_foreach(models, i, m)
+    struct lb_text panels = {0};
+    json_array_foreach(models, i, m) for (size_t k = 0; k < LOSSES; k++)
     {
+        const char *name = lb_line_text(m, "name");
         size_t n;
-        struct place *p = find_places(trials, lb_line_text(m, "name"), &n);
+        struct place *p = find_places(trials, name, &losses[k], &n);
         if (n > 1) {
-            put_pareto(out, i, p, n);
-            lb_text_add(&plots, "set title ");
-            lb_quoted(&plots, lb_line_text(m, "name"));
-            lb_text_add(
-                &plots,
-                "\nplot $f%zu with steps linewidth 2 linecolor 0 title \"Pareto front\", $m%zu using 1:($3==1?$2:NaN) with points "
-                "pointtype 7 linecolor 1 title \"w\", $m%zu using 1:($3==2?$2:NaN) with points pointtype 7 linecolor 2 title \"wa\", "
-                "$m%zu using 1:($3==3?$2:NaN) with points pointtype 7 linecolor 3 title \"w8a8, w4a8\", $m%zu using 1:2:4 with labels left "
-                "offset 0.6,0.3 font \",8\" notitle\n",
-                i, i, i, i, i);
+            put_panel(&panels, name, &losses[k], p, n);
             drawn++;
-            most = n > most ? n : most;
         }
         lb_free(p);
     }
     *width = 1200;
-    *height = (unsigned)(drawn ? 640 * drawn : 640);
+    *height = (unsigned)(drawn ? 700 * drawn : 700);
     if (drawn)
-        lb_text_add(
-            out,
-            "set multiplot layout %zu,1\nset logscale x 2\nset xrange [1:40]\nset xlabel \"bits a weight, scales and all\"\nset ylabel "
-            "\"top-1, percent (mean over seeds)\"\nset grid\nset key bottom right\n%sunset multiplot\n",
-            drawn, plots.s ? plots.s : "");
-    lb_text_free(&plots);
-    return most > 1;
+        lb_text_add(out,
+                    "set multiplot layout %zu,1\nset logscale x 2\nset xrange [1:40]\nset logscale y\nset yrange [*:*] reverse\nset xlabel "
+                    "\"bits a weight, "
+                    "scales and all\"\nset grid\nset key bottom right\n%sunset multiplot\n",
+                    drawn, panels.s ? panels.s : "");
+    lb_text_free(&panels);
+    return drawn > 0;
 }

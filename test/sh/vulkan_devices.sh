@@ -4,6 +4,7 @@
 # The backend vulkan: which device is chosen, and what happens where there is none, where it lacks something, is lost, or does not answer.
 set -euo pipefail
 . test/sh/util.bash
+export LOWBIT_CACHE=$tmp/cache # empty: every shader is compiled here
 . test/sh/vulkan_util.bash
 mapfile -t trained_here < <(small vulkan)
 mapfile -t trained_on_cpu < <(small cpu_ref)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Sourced by the vulkan_*.sh after util.bash: ends with 77 where there is no Vulkan device, and gives a small experiment.
 plugin=$BUILD/plugins/vulkan.so
-export LOWBIT_CACHE=$tmp/cache
+export LOWBIT_CACHE=${LOWBIT_CACHE:-$tmp/cache} # run.sh names one, so that each shader is compiled once for all scripts
 unset LOWBIT_VULKAN_TEST LOWBIT_VULKAN_VALIDATION
 
 reason=$("$lowbit" list backends --csv | sed -n 's/^vulkan,[^,]*,no,[^,]*,[^,]*,\(.*\),[^,]*$/\1/p')
