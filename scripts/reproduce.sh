@@ -8,10 +8,10 @@
 # Exit: 0 done (--check: and equal); 1 something failed or differs; 2 bad usage; 3 something was left out, the rest is as with 0.
 set -euo pipefail
 
-check=no configs=(configs/paper/*.json)
+check=no configs=(configs/paper/*.json) jobs=1
 case ${1:-} in
 "") ;;
---check) check=yes ;;
+--check) check=yes jobs=$(nproc 2>/dev/null || echo 2) ;; # times are not looked at
 --zoo) configs=(configs/zoo*.json) ;;
 *)
     sed -n '3,8s/^# \{0,1\}//p' "$0"
@@ -35,7 +35,7 @@ data_of() { sed -n 's/.*"source"[[:space:]]*:[[:space:]]*"\(mnist\|fashion-mnist
 # run CONFIG FOLDER: status 0 where every trial came out.
 run() {
     local status=0
-    "$build/lowbit" run "$1" --out "$2" || status=$?
+    "$build/lowbit" run "$1" --out "$2" --jobs "$jobs" || status=$?
     if [ $status != 0 ]; then
         failed+=("$1")
         say "$1: lowbit run ended with status $status. Repeat: $build/lowbit run $1 --out $2"

@@ -52,6 +52,9 @@ void lb_encode_f64(const struct lb_coder *c, const struct lb_encode *how, const 
 void lb_encode_int(const struct lb_coder *c, const struct lb_encode *how, const int64_t *x, int is_unsigned, size_t n, void *codes);
 void lb_decode_f32(const struct lb_coder *c, const void *codes, size_t n, float *x);
 void lb_decode_f64(const struct lb_coder *c, const void *codes, size_t n, double *x);
+/* What n elements become when they are encoded by lb_encode_f32 and decoded, where there is a way that makes no stream of it (codecs of up to 8 bits, to
+ * nearest); else 0, and nothing is done. */
+int lb_round_f32(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, float *y);
 /* Element i of such a stream; not of block codecs. */
 void lb_decode_f32_at(const struct lb_coder *c, const void *codes, size_t i, float *x);
 /* Integer codecs (LB_SIGNED, LB_UNSIGNED) only: exact. */

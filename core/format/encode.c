@@ -331,6 +331,20 @@ static void encode_quick(const struct lb_coder *c, const struct lb_encode *how, 
     }
 }
 
+int lb_round_f32(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, float *y)
+{
+    unsigned char code[CHUNK];
+    if (!c->quick || !resolve(c, how).plain)
+        return 0;
+    for (size_t at = 0, many; at < n; at += many) {
+        many = n - at < CHUNK ? n - at : CHUNK;
+        lb_quick_nearest(c->quick, x + at, many, code);
+        for (size_t i = 0; i < many; i++)
+            y[at + i] = c->values32[code[i]];
+    }
+    return 1;
+}
+
 void lb_encode_f32(const struct lb_coder *c, const struct lb_encode *how, const float *x, size_t n, void *codes)
 {
     const struct resolved r = resolve(c, how);

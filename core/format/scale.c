@@ -170,8 +170,7 @@ float lb_scale_out(const struct lb_format *f, float q, float s, float z)
 struct making {
     const struct lb_format *f;
     float top;
-    float *work, *back;   /* as many as a group has */
-    unsigned char *codes; /* of as many */
+    float *work; /* as many as a group has, for percentiles */
     struct lb_err *err;
 };
 
@@ -185,36 +184,67 @@ static float stored_alone(const struct lb_format *scale, float s)
     return s;
 }
 
-static double squared_error(const struct making *m, struct group e, float s)
+/* Candidates side by side: each sum is a chain of additions, and one waits while others go on. */
+enum { SIDE = 4, PART = 256 /* elements at a time, whole bytes of codes */ };
+
+/* What n elements are worth in scale s. */
+static void worth(const struct making *m, const float *x, size_t n, float s, float *v)
 {
-    double sum = 0;
     const struct lb_encode how = {.rounding = m->f->config->rounding == LB_STOCHASTIC ? LB_NEAREST : m->f->config->rounding,
                                   .overflow = m->f->config->overflow};
-    for (size_t i = 0; i < e.n; i++)
-        m->work[i] = lb_scale_into(m->f, e.x[i], s, 0);
-    lb_encode_f32(m->f->coder, &how, m->work, e.n, m->codes);
-    lb_decode_f32(m->f->coder, m->codes, e.n, m->back);
-    for (size_t i = 0; i < e.n; i++) {
-        const double d = (double)e.x[i] - (double)lb_scale_out(m->f, m->back[i], s, 0);
-        sum += d * d;
+    float t[PART];
+    unsigned char codes[PART * sizeof(uint64_t)];
+    lb_lanes_divide(x, n, n, &s, lb_scale_is_symmetric(m->f) ? -(float)m->f->high : -INFINITY, t);
+    if (!lb_round_f32(m->f->coder, &how, t, n, v)) {
+        lb_encode_f32(m->f->coder, &how, t, n, codes);
+        lb_decode_f32(m->f->coder, codes, n, v);
     }
-    return sum;
+    for (size_t i = 0; i < n; i++)
+        v[i] = canon_nan(v[i] * s);
+}
+
+/* The sums of the squared errors in order, for each scale; or any that are not below `least` where these are not: squares make none smaller. */
+static void squared_errors(const struct making *m, struct group e, const float s[SIDE], double least, double sum[SIDE])
+{
+    float v[SIDE][PART];
+    int open = 1;
+    for (int j = 0; j < SIDE; j++)
+        sum[j] = 0;
+    for (size_t at = 0; at < e.n && open; at += PART) {
+        const size_t n = e.n - at < PART ? e.n - at : PART;
+        const float *x = e.x + at;
+        for (int j = 0; j < SIDE; j++)
+            worth(m, x, n, s[j], v[j]);
+        for (size_t i = 0; i < n; i++)
+            for (int j = 0; j < SIDE; j++) {
+                const double d = (double)x[i] - (double)v[j][i];
+                sum[j] += d * d;
+            }
+        open = 0;
+        for (int j = 0; j < SIDE; j++)
+            open |= !(sum[j] >= least);
+    }
 }
 
 static float least_error(const struct making *m, struct group e)
 {
+    enum { FIRST = 64, LAST = 16 };
     const struct lb_format *scale = m->f->scale;
     const int alone = scale->config->rule == LB_SCALE_NONE;
     const float whole = canon_div(amax_of(e), m->top);
-    float best = whole;
-    double least = INFINITY;
-    for (int i = 64; i >= 16; i--) {
-        const float r = whole * ((float)i * 0x1p-6f);
-        const double error = squared_error(m, e, alone ? stored_alone(scale, r) : r);
-        if (error < least) {
-            least = error;
-            best = r;
+    float best = whole, raw[SIDE], s[SIDE];
+    double least = INFINITY, sum[SIDE];
+    for (int i = FIRST; i >= LAST; i -= SIDE) {
+        for (int j = 0; j < SIDE; j++) {
+            raw[j] = whole * ((float)(i - j < LAST ? LAST : i - j) * 0x1p-6f);
+            s[j] = alone ? stored_alone(scale, raw[j]) : raw[j];
         }
+        squared_errors(m, e, s, least, sum);
+        for (int j = 0; j < SIDE; j++)
+            if (sum[j] < least) {
+                least = sum[j];
+                best = raw[j];
+            }
     }
     return best;
 }
@@ -446,17 +476,12 @@ void lb_scales_rows(const struct lb_scaler *r, const float *x, size_t first, siz
 int lb_scales_make(const struct lb_format *f, const struct lb_groups *g, const float *x, struct lb_scales *out, struct lb_err *err)
 {
     const size_t most = g->per_row ? g->block : g->rows * g->cols;
-    const int search = f->config->rule == LB_SCALE_MSE;
-    size_t bytes = 0;
     struct lb_scaler scaler;
     struct making m = {.f = f, .top = (float)f->high, .err = err};
     lb_scaler_init(f, g, &scaler);
     int r = lb_scales_start(&scaler, g, out, err);
-    r = r || (search && lb_coder_bytes(f->coder, most, &bytes) && lb_fail(err, "%zu elements: too many", most)) ? -1 : 0;
-    m.work = lb_alloc(search || f->config->rule == LB_SCALE_PERCENTILE ? most : 0, sizeof *m.work, err);
-    m.back = lb_alloc(search ? most : 0, sizeof *m.back, err);
-    m.codes = lb_alloc(bytes, 1, err);
-    r = r || !m.work || !m.back || !m.codes ? -1 : 0;
+    m.work = lb_alloc(f->config->rule == LB_SCALE_PERCENTILE ? most : 0, sizeof *m.work, err);
+    r = r || !m.work ? -1 : 0;
     if (!r && is_simple(f))
         raw_rows(&scaler, x, 0, scaler.rows.rows, out->s);
     for (size_t i = 0; !r && !is_simple(f) && i < g->n; i++)
@@ -465,8 +490,6 @@ int lb_scales_make(const struct lb_format *f, const struct lb_groups *g, const f
     for (size_t i = 0; !r && out->zeros && i < g->n; i++)
         out->zeros[i] = zero_of(&m, group_of(g, x, i), out->s[i]);
     lb_free(m.work);
-    lb_free(m.back);
-    lb_free(m.codes);
     if (r)
         lb_scales_finish(out);
     return r;
