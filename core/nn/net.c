@@ -171,7 +171,8 @@ static int dense(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
                                           .n = l->out,
                                           .k = l->in,
                                           .act = act,
-                                          .alpha = l->alpha};
+                                          .alpha = l->alpha,
+                                          .block = n->integer_block};
         return n->integer ? LB_RUN(n->d, gemm_int8, &op, err) : LB_RUN(n->d, gemm_packed, &op, err);
     }
     const struct lb_gemm op = {.a = ref(x),

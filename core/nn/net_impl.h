@@ -32,11 +32,12 @@ struct lb_net {
     void **quantizer;                 /* by layer: from quantizer_create; NULL: its input is used as it is, or formatted by the host */
     struct lb_net_round {
         struct lb_round r;
-        float *x; /* (batch, in) */
-    } * round;    /* by layer; r.f NULL: no */
-    int integer;  /* products of 8-bit integers */
-    int unpacked; /* weights that the device could not keep packed, and inputs that it could not format */
-    int unlike;   /* no two batches run the same ops (stochastic rounding draws, the host formats), so nothing is recorded */
+        float *x;         /* (batch, in) */
+    } * round;            /* by layer; r.f NULL: no */
+    int integer;          /* products of 8-bit integers, */
+    size_t integer_block; /* inputs of dense layers that share a scale; 0: a sample's */
+    int unpacked;         /* weights that the device could not keep packed, and inputs that it could not format */
+    int unlike;           /* no two batches run the same ops (stochastic rounding draws, the host formats), so nothing is recorded */
     uint64_t seed;
     size_t sample; /* index of the batch's first sample */
 };

@@ -211,6 +211,7 @@ int lb_net_create_packed(const struct lb_model *m, struct lb_dev *d, size_t batc
     if (r)
         return -1;
     n->integer = f->integer;
+    n->integer_block = f->integer_block;
     n->seed = f->seed;
     n->packed = lb_alloc(m->n_params, sizeof *n->packed, err);
     n->formats = lb_alloc(m->n_params, sizeof *n->formats, err);

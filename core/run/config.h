@@ -170,9 +170,10 @@ struct lb_experiment {
     double search_bits;                 /* "search": a format for each layer, so that weights have at most so many bits; 0: none */
     struct lb_backend_config *backends; /* default ["cpu_ref"] */
     size_t n_backends;
-    int numerics;        /* enum lb_numerics, of the backends that say nothing themselves */
-    int64_t infer_batch; /* "infer": {"batch": 64}: the batch of all inference after training and of latency */
-    int explain;         /* "report": {"explain": true}: adds the table of causes */
+    int numerics;          /* enum lb_numerics, of the backends that say nothing themselves */
+    int64_t infer_batch;   /* "infer": {"batch": 64}: the batch of all inference after training and of latency */
+    int64_t integer_block; /* "infer": {"integer_block": 32}: w8a8, w4a8: inputs of dense layers that share a scale; 0: a sample's */
+    int explain;           /* "report": {"explain": true}: adds the table of causes */
     char *published_source;
     struct lb_published *published;
     size_t n_published;

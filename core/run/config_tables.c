@@ -262,6 +262,8 @@ static const struct lb_option backend_item = {.type = LB_OPT_OBJECT, .table = &l
 static const struct lb_option infer_options[] = {
     {.key = "batch", .type = LB_OPT_INT, IN(lb_experiment, infer_batch), .min = 1, .max = 1e6, .value = "64",
      .help = "samples of one inference"},
+    {.key = "integer_block", .type = LB_OPT_INT, IN(lb_experiment, integer_block), .min = 0, .max = 1e6, .value = "0",
+     .help = "w8a8, w4a8: how many neighbours of what a dense layer reads share a scale; 0: all of a sample. Convolutions: always a sample"},
     {0}};
 static const struct lb_table infer_table = {.name = "infer", .help = "how trained models are run", .options = infer_options};
 

@@ -13,6 +13,7 @@ struct lb_measure {
     const char *file;
     const struct lb_format_config *activations; /* mode wa, else NULL */
     int integer;                                /* modes w8a8, w4a8 */
+    size_t integer_block;
     struct lb_backend_options options;
 };
 

@@ -292,12 +292,14 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
                           p->formats[t->format].sha256, "mode", p->e->modes[t->mode], "seed", (json_int_t)p->e->seeds[t->seed], "backend",
                           backend_identity(b), "reference", p->with_reference && !b->is_reference);
     const struct lb_format_fact *f = &p->formats[t->format];
-    const int wa = lb_mode_find(p->e->modes[t->mode]) == LB_MODE_WA; /* scales of activations may be those of a batch */
+    const int mode = lb_mode_find(p->e->modes[t->mode]), wa = mode == LB_MODE_WA; /* scales of activations may be those of a batch */
     int lost = !o || ((wa || !b->exact) && json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch)));
     if (!lost && wa)
         lost = json_object_set(o, "activations", f->activations->json) ||
                json_object_set_new(o, "activations_codec", json_string(f->activations_sha256)) ||
                (f->activations->calibrated && json_object_set_new(o, "calibration", json_integer((json_int_t)p->e->calibration_samples)));
+    if (!lost && (mode == LB_MODE_W8A8 || mode == LB_MODE_W4A8) && p->e->integer_block)
+        lost = json_object_set_new(o, "integer_block", json_integer((json_int_t)p->e->integer_block));
     if (!lost && f->config->search_bits > 0)
         lost = json_object_set_new(o, "search_samples", json_integer((json_int_t)p->e->calibration_samples));
     if (lost) {

@@ -164,6 +164,7 @@ static int create_net(const struct work *w, int f32, struct lb_dev *d, struct lb
     const struct lb_net_format f = {.weights = &w->stored,
                                     .activations = w->activations,
                                     .integer = mode_of(w) == LB_MODE_W8A8 || mode_of(w) == LB_MODE_W4A8,
+                                    .integer_block = (size_t)w->p->e->integer_block,
                                     .seed = seed_of(w)};
     return f32 ? lb_net_create(w->f32, d, batch_of(w->p), 0, net, err) : lb_net_create_packed(w->m, d, batch_of(w->p), &f, net, err);
 }

@@ -258,8 +258,8 @@ INTEGERS = [("I8", {"per": "row", "rule": "absmax"}, "w8a8"), ("U8", {"per": "ro
             ("F4", {"per": "block", "block": 5, "rule": "floor", "format": {"codec": "F8_E8M0"}}, "w4a8")]
 
 
-def integer_forward(layers, params, weights, x):  # 8.12
-    """As forward, with products of integers; weights: by name what gemm_int8 takes, and its scales' block and scales a row."""
+def integer_forward(layers, params, weights, x, a_block):  # 8.12
+    """As forward, with products of integers; weights: by name what gemm_int8 takes, and its scales' block and scales a row; a_block: infer.integer_block."""
     outputs = []
     for layer in layers:
         if "names" not in layer:
@@ -268,7 +268,7 @@ def integer_forward(layers, params, weights, x):  # 8.12
             d, block, scale_row = weights[layer["names"][0]]
             b, act = params[layer["names"][1]], (layer["act"], layer["alpha"])
             if layer["kind"] == "dense":
-                y = scales.gemm_int8(d, x, b, *act, block, scale_row, 0)
+                y = scales.gemm_int8(d, x, b, *act, block, scale_row, a_block)
             else:
                 o, c, kh, kw = layer["weight"]
                 y = scales.conv2d_int8(d, x.reshape(-1, *layer["shape"]), b, (o, c, kh, kw, layer["stride"], layer["pad"]), *act, block, scale_row)
@@ -288,13 +288,14 @@ def integer_weight(codec, w, spec):
     return (d, block, -(-matrix.shape[1] // block)), values.reshape(w.shape)
 
 
-def check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, x, y):
+def check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, x, y, a_block):
     formats = [{"name": f"format{i}", "codec": c, "scale": s} for i, (c, s, _) in enumerate(INTEGERS)]
-    Path(f"{folder}/int8.json").write_text(json.dumps({**config, "models": MODELS[:2], "formats": formats, "modes": ["w8a8", "w4a8"]}))
-    if subprocess.run([lowbit, "run", f"{folder}/int8.json", "--out", f"{folder}/int8", "--quiet"], stdout=subprocess.DEVNULL).returncode:
+    Path(f"{folder}/int8-{a_block}.json").write_text(json.dumps({**config, "models": MODELS[:2], "formats": formats, "modes": ["w8a8", "w4a8"],
+                                                       "infer": {"batch": BATCH, "integer_block": a_block}}))
+    if subprocess.run([lowbit, "run", f"{folder}/int8-{a_block}.json", "--out", f"{folder}/int8-{a_block}", "--quiet"], stdout=subprocess.DEVNULL).returncode:
         wrong.append("lowbit run of modes w8a8 and w4a8 failed")
         return
-    trials = [t for t in map(json.loads, Path(f"{folder}/int8/trials.jsonl").read_text().splitlines()) if t["kind"] == "trial"]
+    trials = [t for t in map(json.loads, Path(f"{folder}/int8-{a_block}/trials.jsonl").read_text().splitlines()) if t["kind"] == "trial"]
     for model in MODELS[:2]:
         layers, params = trained(model, x[:-TEST], y[:-TEST])
         base = forward(layers, params, x[-TEST:])
@@ -304,7 +305,7 @@ def check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, x, y)
             for n, w in params.items():  # a bias is a tensor of one row
                 weights[n], decoded[n] = integer_weight(codec_of(name), w if w.ndim > 1 else w[None], spec_of(scale))
                 decoded[n] = decoded[n].reshape(w.shape)
-            out = integer_forward(layers, decoded, weights, x[-TEST:])
+            out = integer_forward(layers, decoded, weights, x[-TEST:], a_block)
             row = fmt.metrics(base[-1], out[-1], logits_of(layers, base), logits_of(layers, out), y[-TEST:])
             row.pop("hist")
             same("integers", [0], [int(trial["mode"] != mode)])
@@ -339,7 +340,8 @@ def check(lowbit, same, same_encoding, codec_of, spec_of, format_json, wrong):
             wrong.append(f"lowbit run: exit status {done.returncode}")
             return
         check_activations(lowbit, folder, config, same, codec_of, spec_of, wrong, flat, y)
-        check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, flat, y)
+        for a_block in (0, 5):
+            check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, flat, y, a_block)
         lines = [json.loads(line) for line in Path(f"{folder}/out/trials.jsonl").read_text().splitlines()]
         for model in MODELS:
             layers, params = trained(model, flat[:-TEST], y[:-TEST])
