@@ -428,7 +428,7 @@ static void store_some(const struct lb_format *scale, size_t first, size_t n, st
         uint32_t lost = 0;
         for (size_t i = 0; i < many; i++)
             lost += is_usable(s[i]) & ~is_usable(worth[i]);
-        out->lost += lost;
+        out->lost += scale->config->offset ? 0 : lost; /* a code 0 is the mean then */
         memcpy(s, worth, many * sizeof *s);
     }
 }

@@ -24,6 +24,7 @@ cat >"$tmp/tiny.json" <<END
 END
 cp configs/formats.json "$tmp/formats.json"
 expect 0 "$lowbit" run "$tmp/tiny.json" --out "$tmp/a" --quiet || finish
+if grep -q 'scales are beyond' "$tmp/err"; then fail "no scale of these formats is lost" "$tmp/err"; fi
 if [ -z "${LOWBIT_QUICK:-}" ]; then
     expect 0 "$lowbit" run "$tmp/tiny.json" --out "$tmp/b" --quiet --jobs 2
     for f in table.csv table.md; do same "$tmp/a/$f" "$tmp/b/$f"; done
@@ -106,6 +107,9 @@ awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
     { want = $at["format"] ~ /^(F32|MXFP4)$/ ? "yes" : "no" }
     $at["packed"] != want || ($at["backend"] != "cpu_ref" && $at["diff_elements"] != "0")' "$tmp/e/table.csv" >"$tmp/wrong"
 [ ! -s "$tmp/wrong" ] || fail "packed or bits: $(cat "$tmp/wrong")"
+lost='{"codec":"F4","scale":{"per":"block","block":16,"format":{"codec":"F8_E4M3","scale":{"per":"tensor","rule":"fixed","value":1000}}}}'
+expect 0 "$lowbit" run "$tmp/tiny.json" --out "$tmp/f" --quiet --set "formats=[$lost]" --set 'modes=["w"]'
+grep -q 'scales are beyond codec F8_E4M3: they became 0' "$tmp/err" || fail "scales that are lost" "$tmp/err"
 refused() { # FORMAT TEXT
     expect 2 "$lowbit" run "$tmp/tiny.json" --out "$tmp/d" --quiet --set "formats=[$1]" || return 0
     grep -q "tiny.json: .*$2" "$tmp/err" && [ ! -e "$tmp/d/table.csv" ] || fail "$1: $2 is wanted" "$tmp/err"
