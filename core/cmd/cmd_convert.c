@@ -55,7 +55,6 @@ struct conversion {
     struct lb_safetensors in, out;
     struct lb_format_config config;
     struct lb_format *format;
-    struct lb_format_stats stats;
     regex_t chosen;
     int has_regex;
     size_t converted, copied;
@@ -133,11 +132,10 @@ static int convert_f32(struct conversion *c, const struct lb_named *item, struct
         if (lb_mul(n, shape[i], &n))
             return lb_fail(err, "tensor %s: too many elements", item->name);
     float *x = lb_alloc(n, sizeof *x, err);
-    const int r =
-        !x || lb_format_decode(&c->in, item->name, x, n, err) ||
-                lb_format_encode(c->format, item->name, x, ndim, shape, c->a->seed, stream_of(item->name), &c->out, &c->stats, err)
-            ? -1
-            : 0;
+    const int r = !x || lb_format_decode(&c->in, item->name, x, n, err) ||
+                          lb_format_encode(c->format, item->name, x, ndim, shape, c->a->seed, stream_of(item->name), &c->out, NULL, err)
+                      ? -1
+                      : 0;
     lb_free(x);
     return r;
 }
