@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # make          the binary build/lowbit and the plugins build/plugins/*.so
-# make check    the tests that take under a minute;  make test: all of them
+# make check    the tests that take under a minute together;  make test: all of them
 # make bench    the benchmarks;  make list: what is built;  make format: clang-format
 # make asan, make ubsan, make sanitize: `make check` under the one, the other, or both at once, in a build folder of its own, without what no sanitizer can see
 # make bundle   a folder and a .tar.gz that run wherever they are copied to; BLAS=1 puts OpenBLAS in

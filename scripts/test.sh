@@ -125,7 +125,7 @@ if [ "$ci" = true ]; then
     stage "shell scripts" shell_scripts
     stage "codec vectors" vectors
     stage "build with clang" build clang build-clang
-    stage "tests of the clang build" env BUILD=build-clang test/run.sh quick
+    stage "tests of the clang build" env BUILD=build-clang test/run.sh again
     stage "address and undefined behaviour sanitizers" make -j "$jobs" CC=gcc WERROR=-Werror sanitize
     stage "same bits twice, and from gcc and clang" same_bits
     stage valgrind under_valgrind

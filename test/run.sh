@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Runs the tests that are built in $BUILD (default: build): the Criterion programs of test/unit and the scripts of test/sh.
-#   test/run.sh quick            all but the tests that hold "# long" in their first ten lines, and of drawn cases a third (LOWBIT_QUICK)
-#   test/run.sh again            those of quick without "# once": what a sanitizer adds nothing to, once it passed in the plain build
+#   test/run.sh quick            all but the tests that hold "# long" or "# slow" in their first ten lines, and of drawn cases a third (LOWBIT_QUICK)
+#   test/run.sh again            the same with "# slow", without "# once": for another compiler or a sanitizer, which add nothing to some
 #   test/run.sh all              all
 #   test/run.sh all NAME...      only these, by file name without its ending
 # Scripts that hold "# alone" there run with nothing beside them; of the others LOWBIT_TEST_JOBS run side by side (one more than there are processors,
@@ -112,7 +112,7 @@ for file in test/sh/*.sh test/unit/test_*.c; do # programs are the shorter ones,
     marks=$(head -n 10 "$file")
     kind=script
     [ "${file##*.}" = sh ] || kind=unit
-    if [ "$which" != all ] && marked long; then
+    if { [ "$which" != all ] && marked long; } || { [ "$which" = quick ] && marked slow; }; then
         left_out=$((left_out + 1))
     elif [ "$which" = again ] && marked once; then
         again=$((again + 1))
@@ -156,7 +156,7 @@ if [ -n "${LOWBIT_TIMES:-}" ]; then
     done | sort -rn
 fi
 cat "$work"/*.skip 2>/dev/null | sed 's/^/SKIPPED /' || true
-if [ $left_out != 0 ]; then echo "$left_out long tests left out (make test runs them)"; fi
+if [ $left_out != 0 ]; then echo "$left_out long or slow tests left out (make test runs them)"; fi
 if [ $again != 0 ]; then echo "$again tests left out that a sanitizer adds nothing to (make check runs them)"; fi
 if [ $((passed + failed)) = 0 ]; then
     echo "no test ran"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # lowbit show against the committed tables, and lowbit convert: rounded once from every type, back again, whole names, metadata, scales, odd sizes
 # (quick: fewer shapes and types of the same formats).
 set -euo pipefail

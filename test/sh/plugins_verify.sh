@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # Every codec that is shipped, and the skeletons, obey every law: `lowbit verify` of each file, with the parameters that matter
 # (quick: those of few bits).
 set -u

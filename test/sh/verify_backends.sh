@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # `lowbit verify` on the backends that are here, with all CPU features, with AVX2 only and with none (quick: with all, and cpu_ref
 # only as what the others are compared with); and on one that is wrong on purpose.
 set -euo pipefail
