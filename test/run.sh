@@ -157,7 +157,7 @@ if [ -n "${LOWBIT_TIMES:-}" ]; then
 fi
 cat "$work"/*.skip 2>/dev/null | sed 's/^/SKIPPED /' || true
 if [ $left_out != 0 ]; then echo "$left_out long or slow tests left out (make test runs them)"; fi
-if [ $again != 0 ]; then echo "$again tests left out that a sanitizer adds nothing to (make check runs them)"; fi
+if [ $again != 0 ]; then echo "$again tests left out that another compiler or a sanitizer adds nothing to (make check runs them)"; fi
 if [ $((passed + failed)) = 0 ]; then
     echo "no test ran"
     failed=1

@@ -16,8 +16,8 @@ struct job {
     const struct lb_encode *how;
     struct lb_scaler scaler;
     struct lb_groups g;
-    size_t row; /* elements of a stored row */
-    const struct lb_scales *scales;
+    size_t row;             /* elements of a stored row */
+    const float *s, *zeros; /* of g; or NULL */
     unsigned char *codes;
 };
 
@@ -27,17 +27,17 @@ struct job {
 static void into_codec(const struct job *j, const float *x, size_t n, size_t block, size_t g, float *t)
 {
     const struct lb_format *f = j->f;
-    lb_lanes_divide(x, n, block, j->scales->s + g, lb_scale_is_symmetric(f) ? -(float)f->high : -INFINITY, t);
-    if (j->scales->zeros)
+    lb_lanes_divide(x, n, block, j->s + g, lb_scale_is_symmetric(f) ? -(float)f->high : -INFINITY, t);
+    if (j->zeros)
         for (size_t i = 0; i < n; i++)
-            t[i] = j->scales->zeros[g + i / block] + t[i];
+            t[i] = j->zeros[g + i / block] + t[i];
 }
 
 /* n elements from e on. */
 static void into(const struct job *j, size_t e, size_t n, float *t)
 {
     const struct lb_groups *g = &j->scaler.rows;
-    if (!j->scales->s) {
+    if (!j->s) {
         for (size_t i = 0; i < n; i++)
             t[i] = lb_scale_into(j->f, j->x[e + i], 1, 0);
         return;
@@ -122,27 +122,43 @@ static void encode_rows(const struct job *j, size_t first, size_t n)
             encode_padded(j, i);
 }
 
+/* All codes; where `alone` is not NULL, the scales of rows are made just before they are used. */
+static void encode_all(const struct job *j, struct lb_scales *alone)
+{
+    const struct lb_groups *rows = &j->scaler.rows;
+    const size_t many = rows->cols ? (PIECE / rows->cols + 7) / 8 * 8 : 0, band = many ? many : 8;
+    if (!j->f->codec->bits) {
+        encode_units(j);
+        return;
+    }
+    for (size_t i = 0; i < rows->rows; i += band) {
+        const size_t n = rows->rows - i < band ? rows->rows - i : band;
+        if (alone)
+            lb_scales_rows(&j->scaler, j->x, i, n, alone);
+        encode_rows(j, i, n);
+    }
+}
+
 int lb_format_codes(const struct lb_format *f, const struct lb_groups *g, size_t row, const float *x, const struct lb_encode *how,
                     unsigned char *codes, struct lb_scales *scales, struct lb_err *err)
 {
-    struct job j = {.f = f, .x = x, .how = how, .g = *g, .row = row, .scales = scales, .codes = codes};
+    struct job j = {.f = f, .x = x, .how = how, .g = *g, .row = row, .codes = codes};
     *scales = (struct lb_scales){0};
     lb_scaler_init(f, g, &j.scaler);
-    if (!f->codec->bits) {
-        encode_units(&j);
-        return 0;
-    }
     if (f->scale && (j.scaler.alone ? lb_scales_start(&j.scaler, g, scales, err) : lb_scales_make(f, g, x, scales, err))) {
         lb_scales_finish(scales);
         return -1;
     }
-    const struct lb_groups *rows = &j.scaler.rows;
-    const size_t many = rows->cols ? (PIECE / rows->cols + 7) / 8 * 8 : 0, band = many ? many : 8;
-    for (size_t i = 0; i < rows->rows; i += band) {
-        const size_t n = rows->rows - i < band ? rows->rows - i : band;
-        if (j.scaler.alone)
-            lb_scales_rows(&j.scaler, x, i, n, scales);
-        encode_rows(&j, i, n);
-    }
+    j.s = scales->s;
+    j.zeros = scales->zeros;
+    encode_all(&j, j.scaler.alone ? scales : NULL);
     return 0;
+}
+
+void lb_format_codes_by(const struct lb_format *f, const struct lb_groups *g, size_t row, const float *x, const struct lb_encode *how,
+                        const float *s, const float *zeros, unsigned char *codes)
+{
+    struct job j = {.f = f, .x = x, .how = how, .g = *g, .row = row, .s = s, .zeros = zeros, .codes = codes};
+    lb_scaler_init(f, g, &j.scaler);
+    encode_all(&j, NULL);
 }

@@ -3,24 +3,24 @@
 #include "core/base/mem.h"
 #include "core/format/scale.h"
 
-#include <string.h>
+/* Some rows, which a thread does. */
+struct part {
+    struct lb_groups g;
+    struct lb_scales own; /* of these rows alone */
+    unsigned char *codes;
+    float *v; /* (rows, row) what the codes are worth */
+    struct lb_err err;
+    int failed;
+};
 
 struct job {
     const struct lb_round *r;
     float *x;
-    size_t rows, cols;
-    size_t row, row_bytes; /* elements and bytes of a row in whole units */
+    size_t rows, cols, row; /* row: elements in whole units */
+    int by_rows;            /* what shares a scale lies in one row, and each part finds its own */
+    const float *s, *z;     /* of all rows, where they do not; or NULL */
+    struct part *part;      /* (jobs) */
     size_t jobs;
-    int by_rows; /* what shares a scale lies in one row, and so does what shares that one's */
-    struct part {
-        struct lb_groups g;
-        struct lb_scales scales;
-        size_t first; /* its scales are those of the rows from here on */
-        float *work;  /* (row) */
-        unsigned char *codes;
-        struct lb_err err;
-        int failed;
-    } * part; /* (jobs); of the first one all scales where rows share them */
 };
 
 int lb_round_check(const struct lb_format *f, struct lb_err *err)
@@ -31,94 +31,92 @@ int lb_round_check(const struct lb_format *f, struct lb_err *err)
     return 0;
 }
 
-static void scale_of(const struct lb_round *r, const struct part *p, size_t row, size_t col, float *s, float *z)
-{
-    const size_t g = p->g.per_row ? (row - p->first) * p->g.per_row + col / p->g.block : 0;
-    *s = r->calibrated ? r->s : p->scales.s ? p->scales.s[g] : 1.0f;
-    *z = r->calibrated ? r->z : p->scales.zeros ? p->scales.zeros[g] : 0.0f;
-}
-
-static void one_row(const struct job *j, const struct part *p, const struct part *scales, size_t i)
+/* Rows first .. first + n - 1 become what they are worth. */
+static int round_rows(const struct job *j, struct part *p, size_t first, size_t n)
 {
     const struct lb_round *r = j->r;
     const struct lb_format *f = r->f;
-    float *x = j->x + i * j->cols, s, z;
+    const size_t shape[2] = {n, j->cols};
+    float *x = j->x + first * j->cols;
     const struct lb_encode how = {.rounding = f->config->rounding,
                                   .overflow = f->config->overflow,
                                   .seed = r->seed,
                                   .stream = r->stream,
-                                  .first = r->first + (uint64_t)i * j->cols};
-    for (size_t k = 0; k < j->cols; k++) {
-        scale_of(r, scales, i, k, &s, &z);
-        p->work[k] = lb_scale_into(f, x[k], s, z);
-    }
-    memset(p->work + j->cols, 0, (j->row - j->cols) * sizeof *p->work);
-    lb_encode_f32(f->coder, &how, p->work, j->row, p->codes);
-    lb_decode_f32(f->coder, p->codes, j->row, p->work);
-    for (size_t k = 0; k < j->cols; k++) {
-        scale_of(r, scales, i, k, &s, &z);
-        x[k] = lb_scale_out(f, p->work[k], s, z);
-    }
-}
-
-/* The scales of n rows, where the format has any that are not given. */
-static int find_scales(const struct job *j, struct part *p, size_t first, size_t n, struct lb_err *err)
-{
-    const size_t shape[2] = {n, j->cols};
-    const struct lb_format *f = j->r->f;
-    p->first = first;
-    if (lb_groups_of(f, 2, shape, &p->g, err))
+                                  .first = r->first + (uint64_t)first * j->cols};
+    size_t bytes;
+    if (lb_groups_of(f, 2, shape, &p->g, &p->err))
         return -1;
-    return !j->r->calibrated && f->scale ? lb_scales_make(f, &p->g, j->x + first * j->cols, &p->scales, err) : 0;
+    if (lb_coder_bytes(f->coder, n * j->row, &bytes))
+        return lb_fail(&p->err, "%zu rows of %zu elements: too many", n, j->row);
+    p->codes = lb_alloc(bytes, 1, &p->err);
+    p->v = lb_alloc(n * j->row, sizeof *p->v, &p->err);
+    if (!p->codes || !p->v)
+        return -1;
+    if (j->by_rows && lb_format_codes(f, &p->g, j->row, x, &how, p->codes, &p->own, &p->err))
+        return -1;
+    const float *s = j->by_rows ? p->own.s : j->s ? j->s + first * p->g.per_row : NULL;
+    const float *z = j->by_rows ? p->own.zeros : j->z ? j->z + first * p->g.per_row : NULL;
+    if (!j->by_rows)
+        lb_format_codes_by(f, &p->g, j->row, x, &how, s, z, p->codes);
+    lb_decode_f32(f->coder, p->codes, n * j->row, p->v);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < j->cols; k++) {
+            const size_t at = p->g.per_row ? i * p->g.per_row + k / p->g.block : 0;
+            x[i * j->cols + k] = lb_scale_out(f, p->v[i * j->row + k], s ? s[at] : 1.0f, z ? z[at] : 0.0f);
+        }
+    return 0;
 }
 
-static void some_rows(void *arg, size_t at)
+static void one_part(void *arg, size_t at)
 {
     const struct job *j = arg;
-    struct part *p = &j->part[at];
     const size_t first = j->rows * at / j->jobs, end = j->rows * (at + 1) / j->jobs;
-    p->failed = j->by_rows && first < end && find_scales(j, p, first, end - first, &p->err);
-    for (size_t i = first; i < end && !p->failed; i++)
-        one_row(j, p, j->by_rows ? p : j->part, i);
+    j->part[at].failed = first < end && round_rows(j, &j->part[at], first, end - first);
 }
 
-static int make_parts(struct job *j, struct lb_err *err)
+/* Calibrated, or found over all rows at once; `shared` keeps them. */
+static int find_shared(struct job *j, struct lb_scales *shared, struct lb_err *err)
 {
-    j->part = lb_alloc(j->jobs, sizeof *j->part, err);
-    for (size_t i = 0; j->part && i < j->jobs; i++) {
-        j->part[i].work = lb_alloc(j->row, sizeof *j->part[i].work, err);
-        j->part[i].codes = lb_alloc(j->row_bytes, 1, err);
-        if (!j->part[i].work || !j->part[i].codes)
-            return -1;
+    const struct lb_round *r = j->r;
+    const size_t shape[2] = {j->rows, j->cols};
+    struct lb_groups g;
+    if (r->calibrated) {
+        j->s = &r->s;
+        j->z = r->f->config->rule == LB_SCALE_ASYMMETRIC ? &r->z : NULL;
+        return 0;
     }
-    return j->part ? 0 : -1;
-}
-
-static void free_parts(struct job *j)
-{
-    for (size_t i = 0; j->part && i < j->jobs; i++) {
-        lb_scales_finish(&j->part[i].scales);
-        lb_free(j->part[i].work);
-        lb_free(j->part[i].codes);
-    }
-    lb_free(j->part);
+    if (lb_groups_of(r->f, 2, shape, &g, err) || lb_scales_make(r->f, &g, j->x, shared, err))
+        return -1;
+    j->s = shared->s;
+    j->z = shared->zeros;
+    return 0;
 }
 
 int lb_round_matrix(const struct lb_round *r, float *x, size_t rows, size_t cols, struct lb_err *err)
 {
     const struct lb_format *f = r->f;
-    const struct lb_format_config *c = f->config;
-    const size_t unit = f->codec->unit_elems;
-    struct job j = {.r = r, .x = x, .rows = rows, .cols = cols, .jobs = r->host->threads};
-    j.by_rows = c->per != LB_PER_TENSOR && !(f->scale && f->scale->config->rule != LB_SCALE_NONE);
-    j.row = (cols + unit - 1) / unit * unit;
-    int failed = lb_coder_bytes(f->coder, j.row, &j.row_bytes) ? lb_fail(err, "%zu elements a row: too many", cols) : 0;
-    failed = failed || make_parts(&j, err) || (!j.by_rows && find_scales(&j, j.part, 0, rows, err)) ? -1 : 0;
+    const size_t unit = f->codec->bits ? 1 : f->codec->unit_elems;
+    const int scales_of_rows = f->config->per != LB_PER_TENSOR && (!f->scale || f->scale->config->rule == LB_SCALE_NONE);
+    struct job j = {.r = r,
+                    .x = x,
+                    .rows = rows,
+                    .cols = cols,
+                    .row = (cols + unit - 1) / unit * unit,
+                    .by_rows = scales_of_rows && !r->calibrated,
+                    .jobs = r->host->threads};
+    struct lb_scales shared = {0};
+    j.part = lb_alloc(j.jobs, sizeof *j.part, err);
+    int failed = !j.part || (!j.by_rows && find_shared(&j, &shared, err)) ? -1 : 0;
     if (!failed)
-        r->host->parallel(r->host, j.jobs, some_rows, &j);
-    for (size_t i = 0; !failed && i < j.jobs; i++)
+        r->host->parallel(r->host, j.jobs, one_part, &j);
+    for (size_t i = 0; j.part && i < j.jobs; i++) {
         if (j.part[i].failed)
             failed = lb_fail(err, "%s", j.part[i].err.text);
-    free_parts(&j);
+        lb_scales_finish(&j.part[i].own);
+        lb_free(j.part[i].codes);
+        lb_free(j.part[i].v);
+    }
+    lb_scales_finish(&shared);
+    lb_free(j.part);
     return failed;
 }

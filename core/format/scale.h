@@ -59,5 +59,8 @@ void lb_scales_rows(const struct lb_scaler *r, const float *x, size_t first, siz
  * overflow. */
 int lb_format_codes(const struct lb_format *f, const struct lb_groups *g, size_t row, const float *x, const struct lb_encode *how,
                     unsigned char *codes, struct lb_scales *scales, struct lb_err *err);
+/* The codes alone, by scales s (g->n) and zero points (g->n) that are there; NULL where the format has none. */
+void lb_format_codes_by(const struct lb_format *f, const struct lb_groups *g, size_t row, const float *x, const struct lb_encode *how,
+                        const float *s, const float *zeros, unsigned char *codes);
 
 #endif

@@ -80,26 +80,40 @@ static int layer_bytes(const struct lb_model *m, size_t layer, const struct lb_f
     return r;
 }
 
+/* Bytes of a layer in the smallest candidate. */
+static int smallest(const struct lb_model *m, size_t layer, const struct lb_format *f, size_t *least, struct lb_err *err)
+{
+    *least = SIZE_MAX;
+    for (size_t k = 0; k < f->n_layers; k++) {
+        size_t bytes;
+        if (layer_bytes(m, layer, f->layers[k], &bytes, err))
+            return -1;
+        *least = bytes < *least ? bytes : *least;
+    }
+    return 0;
+}
+
 /* The fewest bits a weight that the candidates take. */
 static int least_bits(void *arg, json_t *reply, struct lb_err *err)
 {
     const struct budget *b = arg;
     const struct lb_dataset *d = &b->p->data;
-    struct lb_format *f;
-    struct lb_model *m;
-    size_t sum = 0;
-    if (lb_format_create(b->format, &f, err) || lb_model_create(b->model, d->channels, d->height, d->width, d->classes, &m, err))
-        return -1;
-    for (size_t i = 0; i < m->n_params; i++) {
-        size_t least = SIZE_MAX, bytes;
-        for (size_t k = 0; !m->params[i].is_bias && k < f->n_layers; k++) {
-            if (layer_bytes(m, m->params[i].layer, f->layers[k], &bytes, err))
-                return -1;
-            least = bytes < least ? bytes : least;
-        }
-        sum += m->params[i].is_bias ? 0 : least;
+    struct lb_format *f = NULL;
+    struct lb_model *m = NULL;
+    size_t sum = 0, least;
+    int r =
+        lb_format_create(b->format, &f, err) || lb_model_create(b->model, d->channels, d->height, d->width, d->classes, &m, err) ? -1 : 0;
+    for (size_t i = 0; !r && i < m->n_params; i++) {
+        if (m->params[i].is_bias)
+            continue;
+        r = smallest(m, m->params[i].layer, f, &least, err);
+        sum += r ? 0 : least;
     }
-    return json_object_set_new(reply, "bits", json_real(8 * (double)sum / (double)m->n_weights)) ? lb_fail(err, "out of memory: reply") : 0;
+    if (!r && json_object_set_new(reply, "bits", json_real(8 * (double)sum / (double)m->n_weights)))
+        r = lb_fail(err, "out of memory: reply");
+    lb_model_destroy(m);
+    lb_format_destroy(f);
+    return r;
 }
 
 /* A budget that cannot be met is known before anything is trained. */

@@ -232,14 +232,20 @@ ACTIVATIONS = [("F8_E4M3", {"per": "none"}, {}), ("I8", {"per": "tensor", "rule"
                ("I8", {"per": "row", "rule": "percentile", "percentile": 90}, {})]
 
 
+def trials_of(lowbit, folder, name, config, wrong):
+    """The trials that lowbit makes of a config."""
+    Path(f"{folder}/{name}.json").write_text(json.dumps(config))
+    if subprocess.run([lowbit, "run", f"{folder}/{name}.json", "--out", f"{folder}/{name}", "--quiet"], stdout=subprocess.DEVNULL).returncode:
+        wrong.append(f"lowbit run of {name} failed")
+        return []
+    lines = map(json.loads, Path(f"{folder}/{name}/trials.jsonl").read_text().splitlines())
+    return [t for t in lines if t["kind"] == "trial"]
+
+
 def check_activations(lowbit, folder, config, same, codec_of, spec_of, wrong, x, y):
     formats = [{"name": f"format{i}", "codec": "F16", "activations": {"codec": c, "scale": s, **how}} for i, (c, s, how) in enumerate(ACTIVATIONS)]
-    Path(f"{folder}/wa.json").write_text(json.dumps({**config, "models": MODELS[:2], "formats": formats, "modes": ["wa"]}))
-    if subprocess.run([lowbit, "run", f"{folder}/wa.json", "--out", f"{folder}/wa", "--quiet"], stdout=subprocess.DEVNULL).returncode:
-        wrong.append("lowbit run of mode wa failed")
-        return
-    trials = [t for t in map(json.loads, Path(f"{folder}/wa/trials.jsonl").read_text().splitlines()) if t["kind"] == "trial"]
-    for model in MODELS[:2]:
+    trials = trials_of(lowbit, folder, "wa", {**config, "models": MODELS[:2], "formats": formats, "modes": ["wa"]}, wrong)
+    for model in MODELS[:2] if trials else []:
         layers, params = trained(model, x[:-TEST], y[:-TEST])
         encoded = {n: fmt.encode_tensor(codec_of("F16"), w, ("none",), {}, SEED, 0x20000 + p) for p, (n, w) in enumerate(params.items())}
         for i, (name, scale, how) in enumerate(ACTIVATIONS):
@@ -290,13 +296,9 @@ def integer_weight(codec, w, spec):
 
 def check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, x, y, a_block):
     formats = [{"name": f"format{i}", "codec": c, "scale": s} for i, (c, s, _) in enumerate(INTEGERS)]
-    Path(f"{folder}/int8-{a_block}.json").write_text(json.dumps({**config, "models": MODELS[:2], "formats": formats, "modes": ["w8a8", "w4a8"],
-                                                       "infer": {"batch": BATCH, "integer_block": a_block}}))
-    if subprocess.run([lowbit, "run", f"{folder}/int8-{a_block}.json", "--out", f"{folder}/int8-{a_block}", "--quiet"], stdout=subprocess.DEVNULL).returncode:
-        wrong.append("lowbit run of modes w8a8 and w4a8 failed")
-        return
-    trials = [t for t in map(json.loads, Path(f"{folder}/int8-{a_block}/trials.jsonl").read_text().splitlines()) if t["kind"] == "trial"]
-    for model in MODELS[:2]:
+    trials = trials_of(lowbit, folder, f"int8-{a_block}", {**config, "models": MODELS[:2], "formats": formats, "modes": ["w8a8", "w4a8"],
+                                                           "infer": {"batch": BATCH, "integer_block": a_block}}, wrong)
+    for model in MODELS[:2] if trials else []:
         layers, params = trained(model, x[:-TEST], y[:-TEST])
         base = forward(layers, params, x[-TEST:])
         for i, (name, scale, mode) in enumerate(INTEGERS):
