@@ -140,6 +140,12 @@ done
 
 echo
 say "$done_well committed tables came out equal, byte for byte"
+for file in "$kept"/zoo*.csv; do
+    name=$(basename "$file" .csv)
+    if [ -e "$file" ] && [[ " ${configs[*]} " != *" configs/$name.json "* ]]; then
+        say "$kept/$name.*: not made here; scripts/reproduce.sh --zoo makes them"
+    fi
+done
 if [ ${#differ[@]} != 0 ]; then
     printf 'reproduce: not equal to what was committed: %s\n' "${differ[@]}"
     if [ $check = no ]; then say "they are in place now; see: git diff $kept"; fi

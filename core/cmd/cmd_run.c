@@ -94,7 +94,8 @@ static int run(int argc, char **argv)
         lb_fail(&err, "--out: the path is too long");
         return lb_experiment_close(&a.x, e, p, &err);
     }
-    lb_log(LB_LOG_INFO, "%s: %zu trials, %zu trainings; data: %s", e->name, p->n_trials, p->n_trainings, p->data.described);
+    lb_log(LB_LOG_INFO, "%s: %zu trial%s, %zu training%s; data: %s", e->name, p->n_trials, p->n_trials == 1 ? "" : "s", p->n_trainings,
+           p->n_trainings == 1 ? "" : "s", p->data.described);
     signal(SIGINT, interrupted);
     struct lb_report counts;
     const struct lb_run_options o = {folder, (size_t)a.jobs};
