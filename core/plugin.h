@@ -344,6 +344,148 @@ struct lb_quantize { /* y (rows, cols) = what x becomes when it is encoded and d
 /* What weights are for: bits of weights_create's `uses`. */
 enum lb_uses { LB_USE_F32 = 1, /* gemm_packed, conv2d_packed */ LB_USE_INT8 = 2 /* gemm_int8, conv2d_int8 */ };
 
+/* ---- Integer tensors (docs/arithmetic.md, 13) -------------------------------------------------------------------------------------
+ *
+ * Elements are bytes (U8, S8: two's complement) or int32. A tensor of bytes begins at a multiple of 4 bytes; bytes behind its last element stay as they
+ * are. An element q is worth (q - zero) scale. Images are channels last, (n, h, w, c). Sums are modulo 2^32: the order they are made in does not
+ * matter. R(v) = v multiplier / 2^shift, rounded to a whole number, half to even, exactly: 0 <= multiplier < 2^22, 0 <= shift <= 62. */
+
+enum lb_q_type { LB_Q_U8, LB_Q_S8, LB_Q_U4, LB_Q_S4, /* two a byte, the first in its low half; weights only */ LB_Q_S32 };
+
+/* What becomes of a sum v. S32: v. U8, S8: zero + R(v), held within low and high, which are of the type. */
+struct lb_q_out {
+    uint32_t type;
+    int32_t zero, low, high;
+};
+
+/* Weights in host memory, (rows = outputs, cols = k), and what else of a layer is the same for every input: v = sum((a - a_zero) (w - zero)) + bias. */
+struct lb_q_matrix {
+    size_t rows, cols;
+    uint32_t type;     /* U8, S8, U4, S4 */
+    const void *codes; /* (rows, row_bytes) */
+    size_t row_bytes;
+    const int32_t *zero;               /* (rows): -255 to 255; NULL: 0 */
+    const int32_t *bias;               /* (rows), or NULL: 0 */
+    const int32_t *multiplier, *shift; /* (rows); NULL where outputs are S32 */
+};
+
+/* c (m, n) of a (m, k) and w (n, k), which comes from q_weights_create. */
+struct lb_q_dense {
+    struct lb_ref a, c;
+    void *w;
+    size_t m, n, k;
+    uint32_t a_type;
+    int32_t a_zero;
+    struct lb_q_out out;
+};
+
+/* Weights (o, kh, kw, c / groups): a row's cols are kh kw c / groups. Outputs o of group g = o / (o of all / groups) read the channels of group g. pad: on
+ * each side, with the input's zero. oh = (h + 2 pad - dilation (kh - 1) - 1) / stride + 1.
+ * Transposed: oh = (h - 1) stride - 2 pad + dilation (kh - 1) + 1 + more, 0 <= more < stride; output (oy, ox) is the sum over the taps (ky, kx) of input
+ * ((oy + pad - dilation ky) / stride, (ox + pad - dilation kx) / stride) where these are whole and inside. */
+struct lb_q_conv {
+    size_t n, h, w, c, o, kh, kw, stride, pad, dilation, groups, oh, ow;
+    int transposed;
+};
+
+struct lb_q_conv2d {
+    struct lb_ref x, y;
+    void *w;
+    struct lb_q_conv s;
+    uint32_t x_type;
+    int32_t x_zero;
+    struct lb_q_out out;
+};
+
+/* c[i] (m, n) = a[i] (m, k) . op(b[i]), i < batch; b (k, n), or (n, k) where trans_b. Elements from row to row: *_row, from matrix to matrix: *_step (0: the
+ * same one). b_zeros: (n) int32, absent: b_zero. multiplier, shift: int32, (n) where per_column, else one; absent where c is S32. */
+struct lb_q_gemm {
+    struct lb_ref a, b, c, b_zeros, multiplier, shift;
+    size_t batch, m, n, k, a_row, b_row, c_row, a_step, b_step, c_step;
+    int trans_b, per_column;
+    uint32_t a_type, b_type;
+    int32_t a_zero, b_zero;
+    struct lb_q_out out;
+};
+
+/* y[i] = byte number x[i] (as U8) of table (256 bytes); x may be y. */
+struct lb_q_table {
+    struct lb_ref x, y, table;
+    size_t n;
+};
+
+enum lb_q_binary_kind { LB_Q_ADD, LB_Q_MUL };
+
+/* ADD: v = (a - a_zero) a_multiplier + (b - b_zero) b_multiplier, and R(v) is v / 2^shift rounded likewise. MUL: v = (a - a_zero) (b - b_zero), multiplied by
+ * a_multiplier. y is U8 or S8, and may be a or b. */
+struct lb_q_binary {
+    struct lb_ref a, b, y;
+    size_t n;
+    uint32_t kind, a_type, b_type;
+    int32_t a_zero, b_zero, a_multiplier, b_multiplier, shift;
+    struct lb_q_out out;
+};
+
+enum lb_q_pool_kind { LB_Q_MAX, LB_Q_AVERAGE };
+
+/* x (n, h, w, c) -> y (n, oh, ow, c), of the taps that lie inside, at least one. MAX: the largest x, of its type. AVERAGE: v = sum(x - x_zero); multiplier
+ * and shift are row t - 1 of `scales`, int32 (kh kw, 2), for t taps inside. s: o = c; dilation 1, groups 1, not transposed. */
+struct lb_q_pool {
+    struct lb_ref x, y, scales;
+    struct lb_q_conv s;
+    uint32_t kind, x_type;
+    int32_t x_zero;
+    struct lb_q_out out;
+};
+
+/* y[y_at + sum of i[d] y_stride[d]] = x[x_at + sum of i[d] x_stride[d]], i[d] < size[d]: bytes. No two elements of y are one. */
+struct lb_q_copy {
+    struct lb_ref x, y;
+    size_t x_at, y_at, size[4], x_stride[4], y_stride[4];
+};
+
+/* im2col: y (n oh ow, kh kw c) = the bytes of x (n, h, w, c) that each output position sees, `zero` outside. s: one group, not transposed, o unused. */
+struct lb_q_columns {
+    struct lb_ref x, y;
+    struct lb_q_conv s;
+    int32_t zero;
+};
+
+/* y (n, h, w, c): v = sum(x - x_zero) over all the places of x (n oh ow, kh kw c) where im2col would put that element of y. */
+struct lb_q_col2im {
+    struct lb_ref x, y;
+    struct lb_q_conv s;
+    uint32_t x_type;
+    int32_t x_zero, multiplier, shift;
+    struct lb_q_out out;
+};
+
+/* y (rows, cols) of v = x, int32. multiplier, shift: int32, (cols) where per_column, else one. */
+struct lb_q_requantize {
+    struct lb_ref x, y, multiplier, shift;
+    size_t rows, cols;
+    int per_column;
+    struct lb_q_out out;
+};
+
+/* y = zero + x / scale, the quotient being rounded to a whole number, half to even, then held within low and high; where it is a NaN, zero. x is binary32,
+ * (rows, cols), scale (cols) where per_column, else one. y is U8 or S8. */
+struct lb_q_quantize {
+    struct lb_ref x, y, scale;
+    size_t rows, cols;
+    int per_column;
+    struct lb_q_out out;
+};
+
+/* y = store(round32(x - zero) scale); x is U8, S8 or S32. */
+struct lb_q_dequantize {
+    struct lb_ref x, y, scale;
+    size_t rows, cols;
+    int per_column;
+    uint32_t x_type;
+    int32_t zero;
+};
+
 /* What a device says of itself; strings are valid until close. */
 struct lb_device_info {
     const char *device, *isa;
@@ -411,6 +553,22 @@ struct lb_backend {
     void *(*quantizer_create)(void *dev, const struct lb_quantizer *q, char *why, size_t why_size);
     void (*quantizer_free)(void *dev, void *q);
     int (*quantize)(void *dev, const struct lb_quantize *op);
+
+    /* Optional: integer tensors. q_weights_create takes a copy in whatever order suits the device (`bytes`: what it takes there); it returns NULL after a log message. */
+    void *(*q_weights_create)(void *dev, const struct lb_q_matrix *w, size_t *bytes);
+    void (*q_weights_free)(void *dev, void *w);
+    int (*q_dense)(void *dev, const struct lb_q_dense *op);
+    int (*q_conv2d)(void *dev, const struct lb_q_conv2d *op);
+    int (*q_gemm)(void *dev, const struct lb_q_gemm *op);
+    int (*q_table)(void *dev, const struct lb_q_table *op);
+    int (*q_binary)(void *dev, const struct lb_q_binary *op);
+    int (*q_pool)(void *dev, const struct lb_q_pool *op);
+    int (*q_copy)(void *dev, const struct lb_q_copy *op);
+    int (*q_im2col)(void *dev, const struct lb_q_columns *op);
+    int (*q_col2im)(void *dev, const struct lb_q_col2im *op);
+    int (*q_requantize)(void *dev, const struct lb_q_requantize *op);
+    int (*q_quantize)(void *dev, const struct lb_q_quantize *op);
+    int (*q_dequantize)(void *dev, const struct lb_q_dequantize *op);
 };
 
 #endif

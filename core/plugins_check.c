@@ -146,9 +146,10 @@ int lb_plugins_check_backend(const struct lb_backend *b, struct lb_err *err)
     const int packed = !!b->weights_create + !!b->weights_free + !!b->gemm_packed + !!b->conv2d_packed;
     const int integers = !!b->gemm_int8 + !!b->conv2d_int8;
     const int encoding = !!b->quantizer_create + !!b->quantizer_free + !!b->quantize;
+    const int tensors = !!b->q_weights_create + !!b->q_weights_free + !!b->q_dense + !!b->q_conv2d;
     if (check_group("buffers", buffers, 4, err) || check_group("recorded lists", lists, 4, err) ||
         check_group("packed weights", packed, 4, err) || check_group("integer products", integers, 2, err) ||
-        check_group("encoding", encoding, 3, err))
+        check_group("encoding", encoding, 3, err) || check_group("integer layers", tensors, 4, err))
         return -1;
     if (integers && !packed)
         return lb_fail(err, "integer products, but no `weights_create`: they are products with its weights");

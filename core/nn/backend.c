@@ -228,7 +228,19 @@ const char *lb_backend_op(const struct lb_backend *b, size_t i, int *has)
                {"conv2d_packed", b->conv2d_packed != NULL},
                {"gemm_int8", b->gemm_int8 != NULL},
                {"conv2d_int8", b->conv2d_int8 != NULL},
-               {"quantize", b->quantize != NULL}};
+               {"quantize", b->quantize != NULL},
+               {"q_dense", b->q_dense != NULL},
+               {"q_conv2d", b->q_conv2d != NULL},
+               {"q_gemm", b->q_gemm != NULL},
+               {"q_table", b->q_table != NULL},
+               {"q_binary", b->q_binary != NULL},
+               {"q_pool", b->q_pool != NULL},
+               {"q_copy", b->q_copy != NULL},
+               {"q_im2col", b->q_im2col != NULL},
+               {"q_col2im", b->q_col2im != NULL},
+               {"q_requantize", b->q_requantize != NULL},
+               {"q_quantize", b->q_quantize != NULL},
+               {"q_dequantize", b->q_dequantize != NULL}};
     if (i >= sizeof ops / sizeof *ops)
         return NULL;
     *has = ops[i].has;

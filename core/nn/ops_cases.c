@@ -317,6 +317,18 @@ RUN(conv2d_packed, conv2d_packed)
 RUN(gemm_int8, gemm_packed)
 RUN(conv2d_int8, conv2d_packed)
 RUN(quantize, quantize)
+RUN(q_dense, q_dense)
+RUN(q_conv2d, q_conv2d)
+RUN(q_gemm, q_gemm)
+RUN(q_table, q_table)
+RUN(q_binary, q_binary)
+RUN(q_pool, q_pool)
+RUN(q_copy, q_copy)
+RUN(q_im2col, q_columns)
+RUN(q_col2im, q_col2im)
+RUN(q_requantize, q_requantize)
+RUN(q_quantize, q_quantize)
+RUN(q_dequantize, q_dequantize)
 
 const struct op_kind lb_op_kinds[] = {
     {"gemm", 8 * COUNT(products), make_gemm, run_gemm, NULL, 0},
@@ -336,5 +348,17 @@ const struct op_kind lb_op_kinds[] = {
     {"gemm_int8", LB_OP_GEMM_INT8, lb_op_make_gemm_int8, run_gemm_int8, lb_op_gemm_int8_magnitude, 0},
     {"conv2d_int8", LB_OP_CONV2D_INT8, lb_op_make_conv2d_int8, run_conv2d_int8, lb_op_conv2d_int8_magnitude, 0},
     {"quantize", LB_OP_QUANTIZE, lb_op_make_quantize, run_quantize, NULL, 1},
+    {"q_dense", LB_OP_Q_DENSE, lb_op_make_q_dense, run_q_dense, NULL, 1},
+    {"q_conv2d", LB_OP_Q_CONV2D, lb_op_make_q_conv2d, run_q_conv2d, NULL, 1},
+    {"q_gemm", LB_OP_Q_GEMM, lb_op_make_q_gemm, run_q_gemm, NULL, 1},
+    {"q_table", LB_OP_Q_TABLE, lb_op_make_q_table, run_q_table, NULL, 1},
+    {"q_binary", LB_OP_Q_BINARY, lb_op_make_q_binary, run_q_binary, NULL, 1},
+    {"q_pool", LB_OP_Q_POOL, lb_op_make_q_pool, run_q_pool, NULL, 1},
+    {"q_copy", LB_OP_Q_COPY, lb_op_make_q_copy, run_q_copy, NULL, 1},
+    {"q_im2col", LB_OP_Q_COLUMNS, lb_op_make_q_im2col, run_q_im2col, NULL, 1},
+    {"q_col2im", LB_OP_Q_COLUMNS, lb_op_make_q_col2im, run_q_col2im, NULL, 1},
+    {"q_requantize", LB_OP_Q_REQUANTIZE, lb_op_make_q_requantize, run_q_requantize, NULL, 1},
+    {"q_quantize", LB_OP_Q_REQUANTIZE, lb_op_make_q_quantize, run_q_quantize, NULL, 1},
+    {"q_dequantize", LB_OP_Q_REQUANTIZE, lb_op_make_q_dequantize, run_q_dequantize, NULL, 1},
 };
 const size_t lb_op_kinds_n = COUNT(lb_op_kinds);

@@ -29,7 +29,8 @@ struct run {
     float *magnitude; /* of the first output, where the kind has no formula */
     struct lb_ops_packed *weights;
     struct lb_ops_quantizer *quantizer;
-    void *object[SIDES]; /* the device's own of the one or the other */
+    struct lb_ops_q *q;
+    void *object[SIDES]; /* the device's own of one of them */
     float *unpacked;
     char refused[256]; /* why the backend cannot do the last case that it refused */
 };
@@ -74,6 +75,32 @@ static float value(const struct run *t, size_t a, size_t i)
     return 4.0f * canon_unit(r.w[0]) - 2.0f;
 }
 
+/* A byte; in every other case mostly one of those where a kernel's sums would saturate. */
+static uint32_t byte(const struct run *t, uint32_t r)
+{
+    static const unsigned char ends[] = {0, 255, 127, 128};
+    return t->index % 2 && r % 4 ? ends[r / 4 % 4] : r / 16 % 256;
+}
+
+/* Element i of an array that is not of numbers. */
+static uint32_t whole(const struct run *t, size_t a, size_t i)
+{
+    const struct array *array = &t->c.array[a];
+    const canon_words r = canon_random64(t->seed, (uint32_t)a, i);
+    if (array->fill == FILL_BYTES)
+        return byte(t, r.w[0]) | byte(t, r.w[1]) << 8 | byte(t, r.w[2]) << 16 | byte(t, r.w[3]) << 24;
+    if (array->fill == FILL_SCALES)
+        return ((127u - 10u + r.w[0] % 10) << 23) | (r.w[1] % 2 ? r.w[2] & 0x7fffffu : 0);
+    if (array->fill == FILL_PAIRS)
+        return i % 2 ? 21 + r.w[0] % 6 : 1u << 21 | (r.w[1] % 2 ? r.w[0] & 0x1fffffu : 0);
+    const uint64_t span = (uint64_t)((int64_t)array->high - array->low) + 1;
+    if (t->index % 2 && r.w[3] % 8 == 0)
+        return (uint32_t)(r.w[2] % 2 ? array->low : array->high);
+    if (array->high == (1 << 22) - 1 && r.w[3] % 4 == 1) /* a multiplier: ties */
+        return 1u << 21;
+    return (uint32_t)array->low + (uint32_t)(((uint64_t)r.w[0] << 32 | r.w[1]) % span);
+}
+
 static void fill(struct run *t, size_t a)
 {
     const struct array *array = &t->c.array[a];
@@ -85,6 +112,8 @@ static void fill(struct run *t, size_t a)
         if (array->role == ROLE_LABELS) {
             const int32_t label = (int32_t)(canon_random64(t->seed, (uint32_t)a, i).w[0] % array->classes);
             memcpy(x, &label, sizeof label);
+        } else if (array->fill != FILL_FLOATS && array->role != ROLE_OUT) {
+            *x = canon_float(whole(t, a, i));
         } else if (array->role != ROLE_OUT) {
             *x = value(t, a, i);
         }
@@ -122,7 +151,9 @@ static int create_on(struct run *t, int side, char *why, size_t why_size, struct
     struct lb_dev *d = t->d[side];
     size_t bytes = 0;
     d->log[0] = 0;
-    if (t->weights)
+    if (t->q)
+        t->object[side] = d->ops->q_weights_create(d->dev, &t->q->m, &bytes);
+    else if (t->weights)
         t->object[side] = d->ops->weights_create(d->dev, &t->weights->p, t->c.uses, &bytes, why, why_size);
     else
         t->object[side] = d->ops->quantizer_create(d->dev, &t->quantizer->q, why, why_size);
@@ -130,7 +161,10 @@ static int create_on(struct run *t, int side, char *why, size_t why_size, struct
         return t->weights ? check_bytes(t->weights, bytes, err) : 0;
     if (*why && side == TESTED)
         return REFUSED;
-    return lb_fail(err, "%s: %s: %s", d->ops->base.name, t->weights ? "weights_create" : "quantizer_create",
+    return lb_fail(err, "%s: %s: %s", d->ops->base.name,
+                   t->q         ? "q_weights_create"
+                   : t->weights ? "weights_create"
+                                : "quantizer_create",
                    *why        ? why
                    : d->log[0] ? d->log
                                : "failed without a message");
@@ -147,6 +181,8 @@ static int create_objects(struct run *t, struct lb_err *err)
     }
     if (t->c.by.codec && lb_ops_quantizer_create(&t->c.by, &t->quantizer, err))
         return -1;
+    if (t->c.q.rows && lb_ops_q_create(&t->c.q, t->seed, &t->q, err))
+        return -1;
     for (int s = SIDES - 1; s >= 0 && t->c.object; s--) {
         const int r = create_on(t, s, why, sizeof why, err);
         if (r == REFUSED)
@@ -162,11 +198,13 @@ static void free_objects(struct run *t)
     for (int s = 0; s < SIDES; s++) {
         const struct lb_dev *d = t->d[s];
         if (t->object[s])
-            (t->weights ? d->ops->weights_free : d->ops->quantizer_free)(d->dev, t->object[s]);
+            (t->q ? d->ops->q_weights_free : t->weights ? d->ops->weights_free : d->ops->quantizer_free)(d->dev, t->object[s]);
         t->object[s] = NULL;
     }
     lb_ops_packed_destroy(t->weights);
     lb_ops_quantizer_destroy(t->quantizer);
+    lb_ops_q_destroy(t->q);
+    t->q = NULL;
     lb_free(t->unpacked);
     t->weights = NULL;
     t->quantizer = NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* cpu_ref.c - the reference backend: the operations of docs/arithmetic.md, one after the other, on one thread. Its bits are what `exact` means. */
 #include "plugins/cpu_ref/cpu_ref.h"
+#include "plugins/cpu_ref/ref_q.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -159,6 +160,20 @@ static const struct lb_backend cpu_ref = {
     .quantizer_create = ref_quantizer_create,
     .quantizer_free = ref_quantizer_free,
     .quantize = ref_run_quantize,
+    .q_weights_create = ref_q_weights_create,
+    .q_weights_free = ref_q_weights_free,
+    .q_dense = ref_q_dense,
+    .q_conv2d = ref_q_conv2d,
+    .q_gemm = ref_q_gemm,
+    .q_table = ref_q_table,
+    .q_binary = ref_q_binary,
+    .q_pool = ref_q_pool,
+    .q_copy = ref_q_copy,
+    .q_im2col = ref_q_im2col,
+    .q_col2im = ref_q_col2im,
+    .q_requantize = ref_q_requantize,
+    .q_quantize = ref_q_quantize,
+    .q_dequantize = ref_q_dequantize,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&cpu_ref.base, NULL};
