@@ -54,7 +54,7 @@ static struct lb_q_out output(size_t i)
 
 static int32_t zero_of(size_t i, uint32_t type)
 {
-    static const int32_t zeros[] = {0, 128, 3, 255, 77};
+    static const int32_t zeros[] = {128, 0, 131, 255, 117};
     return zeros[i % 5] - (type == LB_Q_S8 ? 128 : 0);
 }
 
@@ -76,7 +76,8 @@ static struct lb_ops_q_like weights(size_t i, size_t rows, size_t cols, int scal
                                   .cols = cols,
                                   .type = weight_types[i % 4],
                                   .row_gap = i % 3 == 2 ? 5 : 0,
-                                  .zeros = i / 4 % 3 == 1,
+                                  .zeros =
+                                      i / 4 % 3 == 1 || (weight_types[i % 4] != LB_Q_S8 && weight_types[i % 4] != LB_Q_S4 && i / 4 % 3),
                                   .bias = i / 2 % 3 != 0,
                                   .scaled = scaled,
                                   .extreme = i % 7 == 3};
@@ -165,7 +166,7 @@ void lb_op_make_q_gemm(struct op_case *c, size_t i)
     o->a_type = i / 3 % 2 ? LB_Q_S8 : LB_Q_U8;
     o->b_type = i / 6 % 2 ? LB_Q_U8 : LB_Q_S8;
     o->a_zero = zero_of(i, o->a_type);
-    o->b_zero = zero_of(i / 5, o->b_type);
+    o->b_zero = zero_of(i / 2, o->b_type);
     o->per_column = i / 4 % 2;
     o->out = i % 5 == 4 ? (struct lb_q_out){.type = LB_Q_S32} : output(i);
     add_bytes(c, "a", &o->a, ROLE_IN, o->batch * (o->m * o->a_row + gap));
@@ -174,7 +175,7 @@ void lb_op_make_q_gemm(struct op_case *c, size_t i)
     if (i % 7 == 2)
         add_ints(c, "b_zeros", &o->b_zeros, o->n, -255, 255);
     if (o->out.type != LB_Q_S32)
-        add_scales(c, &o->multiplier, &o->shift, o->per_column ? o->n : 1, 26, 34);
+        add_scales(c, &o->multiplier, &o->shift, o->per_column ? o->n : 1, 27, 33);
     snprintf(c->text, sizeof c->text, "batch=%zu m=%zu n=%zu k=%zu trans_b=%d %s x %s -> %s a_zero=%d b_zero=%d gap=%zu per_column=%d",
              o->batch, o->m, o->n, o->k, o->trans_b, type_names[o->a_type], type_names[o->b_type], type_names[o->out.type], o->a_zero,
              o->b_zero, gap, o->per_column);

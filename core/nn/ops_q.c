@@ -10,14 +10,20 @@ static uint32_t draw(uint64_t seed, uint32_t stream, size_t i)
     return canon_random64(seed, 0x900u + stream, i).w[0];
 }
 
+/* How many bits more than a product of two bytes, which has 13 or so, a sum of them has: it grows with the root of their number. */
+static int32_t sum_bits(size_t terms)
+{
+    int32_t n = 0;
+    for (size_t t = terms; t > 1; t /= 4)
+        n++;
+    return n;
+}
+
 void lb_ops_q_scale(size_t terms, uint32_t random, int32_t *multiplier, int32_t *shift)
 {
     const uint32_t kind = random % 16, bits = random >> 4;
-    int32_t size = 0; /* of a sum, in bits: the product of two bytes has 13 or so, and sums grow with the root of their terms */
-    for (size_t t = terms; t > 1; t /= 4)
-        size++;
     *multiplier = (int32_t)(1u << 21 | (bits & 0x1fffffu));
-    *shift = 21 + 6 + size + (int32_t)(bits >> 21) % 3;
+    *shift = 21 + 6 + sum_bits(terms) + (int32_t)(bits >> 21) % 3;
     if (kind == 0)
         *multiplier = 1 << 21;
     if (kind == 1)
@@ -26,6 +32,13 @@ void lb_ops_q_scale(size_t terms, uint32_t random, int32_t *multiplier, int32_t 
         *multiplier = (int32_t)(bits % 4u);
         *shift = (int32_t)(bits / 4 % 12u);
     }
+}
+
+/* Near the middle of the codes mostly, so that sums are about zero. */
+static int32_t draw_zero(const struct lb_ops_q_like *like, uint32_t r)
+{
+    const int32_t middle = like->type == LB_Q_U8 ? 128 : like->type == LB_Q_U4 ? 8 : 0, most = like->type < LB_Q_U4 ? 12 : 1;
+    return r % 8 == 0 ? (int32_t)(r / 8 % 511u) - 255 : middle + (int32_t)(r / 8 % (2u * (uint32_t)most + 1u)) - most;
 }
 
 static void fill(struct lb_ops_q *q, const struct lb_ops_q_like *like, uint64_t seed)
@@ -37,8 +50,8 @@ static void fill(struct lb_ops_q *q, const struct lb_ops_q_like *like, uint64_t 
             q->codes[i] = like->type == LB_Q_S8 ? (r & 1 ? 0x80 : 0x7f) : like->type == LB_Q_S4 ? (r & 1 ? 0x88 : 0x77) : r & 1 ? 0xff : 0;
     }
     for (size_t i = 0; i < like->rows; i++) {
-        q->zero[i] = (int32_t)(draw(seed, ZEROS, i) % 511u) - 255;
-        q->bias[i] = (int32_t)draw(seed, BIASES, i) >> 12;
+        q->zero[i] = draw_zero(like, draw(seed, ZEROS, i));
+        q->bias[i] = (int32_t)draw(seed, BIASES, i) >> (19 - sum_bits(like->cols));
         lb_ops_q_scale(like->cols, draw(seed, SCALES, i), &q->multiplier[i], &q->shift[i]);
     }
 }
