@@ -165,7 +165,9 @@ enum lb_scale_rule {
     LB_SCALE_FLOOR,      /* powers of two: OCP's rule, */
     LB_SCALE_CEIL,       /* log2(amax) rounded up, */
     LB_SCALE_EVEN,       /* amax rounded to the codec's fraction first, */
-    LB_SCALE_RCEIL       /* amax / top rounded up */
+    LB_SCALE_RCEIL,      /* amax / top rounded up */
+    LB_SCALE_KL,         /* calibrated ones, hosts only: the threshold with the least divergence, */
+    LB_SCALE_MOVING_AVERAGE /* the mean of what batches had, later ones counting more */
 };
 
 /* How numbers become codes, as data: what a device needs to encode in any format of a codec of up to 16 bits. */

@@ -199,6 +199,12 @@ static int compile(struct conversion *c, struct lb_err *err)
     return 0;
 }
 
+/* Fitting wants a network and its samples: `lowbit run` has them. */
+static int check_plain(const struct lb_format_config *f, struct lb_err *err)
+{
+    return lb_config_format_fits(f) ? lb_fail(err, "format %s: \"fit\" needs training samples; only `lowbit run` has any", f->name) : 0;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -221,8 +227,8 @@ static int run(int argc, char **argv)
     lb_cmd_parse("convert", &argp, argc, argv, &a);
     if (lb_cmd_plugins())
         return 2;
-    const int r = compile(&c, &err) || lb_config_format(a.format, NULL, &c.config, &err) || lb_format_create(&c.config, &c.format, &err) ||
-                          lb_safetensors_open(a.in, &c.in, &err) || convert_all(&c, &err)
+    const int r = compile(&c, &err) || lb_config_format(a.format, NULL, &c.config, &err) || check_plain(&c.config, &err) ||
+                          lb_format_create(&c.config, &c.format, &err) || lb_safetensors_open(a.in, &c.in, &err) || convert_all(&c, &err)
                       ? -1
                       : 0;
     if (!r)

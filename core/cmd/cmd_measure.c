@@ -49,7 +49,7 @@ static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {{"model", KEY_MODEL, "I", 0, "Index of the model in the config", 0},
                                                  {"format", KEY_FORMAT, "I", 0, "Index of the format", 0},
-                                                 {"mode", KEY_MODE, "MODE", 0, "w, wa, w8a8, w4a8", 0},
+                                                 {"mode", KEY_MODE, "MODE", 0, "w, wa, w8a8, w4a8, integer", 0},
                                                  {"input", KEY_INPUT, "C,H,W,CLASSES,BATCH", 0, "Shapes", 0},
                                                  {"file", KEY_FILE, "FILE", 0, "The weights", 0},
                                                  {0}};

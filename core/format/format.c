@@ -3,6 +3,7 @@
 #include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/format/scale.h"
 
 #include <math.h>
 #include <regex.h>
@@ -26,7 +27,9 @@ static int check_scaling(const struct lb_format *f, struct lb_err *err)
                                         [LB_SCALE_FLOOR] = "floor",
                                         [LB_SCALE_CEIL] = "ceil",
                                         [LB_SCALE_EVEN] = "even",
-                                        [LB_SCALE_RCEIL] = "rceil"};
+                                        [LB_SCALE_RCEIL] = "rceil",
+                                        [LB_SCALE_KL] = "kl",
+                                        [LB_SCALE_MOVING_AVERAGE] = "moving_average"};
     const struct lb_format_config *c = f->config;
     const struct lb_codec *k = f->codec;
     const int table = k->bits && k->bits <= 16;
@@ -40,10 +43,30 @@ static int check_scaling(const struct lb_format *f, struct lb_err *err)
         return 0;
     if (!table && (!is_whole(k) || c->rule >= LB_SCALE_ASYMMETRIC))
         return c->rule == LB_SCALE_FIXED ? 0 : lb_fail(err, "scale %s has no meaning for codec %s", names[c->rule], k->base.name);
-    if (c->rule == LB_SCALE_ASYMMETRIC && !is_whole(k))
-        return lb_fail(err, "scale asymmetric: codec %s is no integer", k->base.name);
+    if (lb_scale_has_zero(c) && !is_whole(k))
+        return lb_fail(err, "scale %s%s: codec %s is no integer", names[c->rule], c->zero_point ? " with a zero point" : "", k->base.name);
+    if ((c->rule == LB_SCALE_KL || c->rule == LB_SCALE_MOVING_AVERAGE || c->zero_point) && !c->calibrated)
+        return lb_fail(err, "scale %s%s: expected \"calibrated\": true beside it", names[c->rule], c->zero_point ? " with a zero point" : "");
     if (c->rule != LB_SCALE_FIXED && !((float)f->high > 0))
         return lb_fail(err, "scale %s: codec %s has no value above 0", names[c->rule], k->base.name);
+    return 0;
+}
+
+/* Fitting knows what a code is worth before the next one is made. */
+static int check_fit(const struct lb_format *f, struct lb_err *err)
+{
+    const struct lb_format_config *c = f->config;
+    const struct lb_codec *k = f->codec;
+    const int overflow = c->overflow >= 0 ? c->overflow : (int)k->overflow;
+    const int gptq = c->has_fit && c->fit.method == LB_FIT_GPTQ, awq = c->has_fit && c->fit.method == LB_FIT_AWQ;
+    if (gptq && !k->bits)
+        return lb_fail(err, "fit gptq: codec %s makes whole blocks at once; expected one of up to 16 bits", k->base.name);
+    if (gptq && k->bits > 16)
+        return lb_fail(err, "fit gptq: codec %s has %u bits, expected up to 16", k->base.name, k->bits);
+    if ((gptq || awq) && c->rounding == LB_STOCHASTIC)
+        return lb_fail(err, "fit %s: rounding stochastic; expected one that does not draw", gptq ? "gptq" : "awq");
+    if (gptq && overflow == LB_WRAP)
+        return lb_fail(err, "fit gptq: overflow wrap; expected one that keeps what is too large large");
     return 0;
 }
 
@@ -63,10 +86,11 @@ static int check_scale_format(const struct lb_format *scale, double top, struct 
                        c->scale_text);
     if (c->rule != LB_SCALE_NONE && c->scale)
         return lb_fail(err, "scale.format: its own scale is stored as F32; found \"format\" there");
-    if (c->calibrated || c->activations || c->n_layers)
+    if (c->calibrated || c->activations || c->has_fit || c->n_layers)
         return lb_fail(err, "scale.format: \"%s\" is not for scales",
                        c->calibrated    ? "calibrated"
                        : c->activations ? "activations"
+                       : c->has_fit     ? "fit"
                                         : "layers");
     if (absmax && !isfinite((float)top * (float)scale->high))
         return lb_fail(err, "scale.format: codec %s scaled by absmax: its largest value times that of the scaled codec is beyond F32",
@@ -167,7 +191,7 @@ static int create(const struct lb_format_config *config, int use, struct lb_form
         lb_coder_range(f->coder, &f->low, &f->high);
     if (!r && config->offset && !(use & FOR_SCALES))
         r = lb_fail(err, "scale.offset is for a scale's own format");
-    r = r || check_scaling(f, err) || create_scale(f, use, err) || create_layers(f, use, err) || identify(f, err) ? -1 : 0;
+    r = r || check_scaling(f, err) || check_fit(f, err) || create_scale(f, use, err) || create_layers(f, use, err) || identify(f, err) ? -1 : 0;
     if (r) {
         lb_fail_in(err, "format %s", config->name);
         lb_format_destroy(f);
@@ -190,8 +214,11 @@ int lb_format_create_reader(const struct lb_format_config *config, struct lb_for
 int lb_format_is_integer(const struct lb_format *f, unsigned *bits)
 {
     *bits = f->codec->bits;
-    if (f->n_layers)
-        return 0;
+    return !f->n_layers && lb_format_is_whole(f);
+}
+
+int lb_format_is_whole(const struct lb_format *f)
+{
     if (!f->codec->bits || f->codec->bits > 8 || f->config->rule == LB_SCALE_MULTIPLY)
         return 0;
     const double *values = lb_coder_values(f->coder);

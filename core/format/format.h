@@ -41,6 +41,9 @@ const struct lb_format *lb_format_for(const struct lb_format *f, const char *nam
 /* Whether modes w8a8 and w4a8 exist for the format: its codec's values times a power of two are whole numbers of at most 8 bits. *bits: of a code. */
 int lb_format_is_integer(const struct lb_format *f, unsigned *bits);
 
+/* The same of the format itself, whatever layers that it names have. */
+int lb_format_is_whole(const struct lb_format *f);
+
 /* What encoding did to the weights; counts add up over tensors. */
 enum { LB_COUNTED_CODES = 256 };
 struct lb_format_stats {

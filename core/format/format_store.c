@@ -59,6 +59,7 @@ static int add_metadata(const struct lb_format *f, const char *name, unsigned nd
     json_object_del(o, "layers"); /* of other tensors, */
     json_object_del(o, "search");
     json_object_del(o, "activations"); /* and of no tensor */
+    json_object_del(o, "fit");         /* what the codes are worth does not depend on how they were found */
     for (unsigned i = 0; i < ndim; i++)
         json_array_append_new(dims, json_integer((json_int_t)shape[i]));
     json_object_set_new(o, "shape", dims);
@@ -192,25 +193,32 @@ static int decode_and_count(struct job *j, const struct lb_tensor *codes, struct
     return 0;
 }
 
-int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed,
-                     uint32_t stream, struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err)
+/* Codes of `near` by j->scales where there is one, else of x by scales that it finds. */
+static int make_codes(struct job *j, const float *near, const struct lb_encode *how, unsigned char *codes, struct lb_err *err)
 {
-    struct job j = {.f = f, .x = x};
+    if (!near)
+        return lb_format_codes(j->f, &j->g, j->row, j->x, how, codes, &j->scales, err);
+    lb_format_codes_by(j->f, &j->g, j->row, near, how, j->scales.s, j->scales.zeros, codes);
+    return 0;
+}
+
+static int encode(struct job *j, const char *name, const float *near, unsigned ndim, const size_t *shape, const struct lb_encode *how,
+                  struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err)
+{
+    const struct lb_format *f = j->f;
     struct lb_tensor codes = {0};
     struct lb_format_stats unwanted = {0}, *st = stats ? stats : &unwanted;
-    const struct lb_encode how = {.rounding = f->config->rounding, .overflow = f->config->overflow, .seed = seed, .stream = stream};
     const double start = lb_seconds();
-    int r = lb_groups_of(f, ndim, shape, &j.g, err) || row_elems(f, &j.g, &j.row, err) ||
-                    make_tensor(f, ndim, shape, &j.g, j.row, &codes, err) ||
-                    lb_format_codes(f, &j.g, j.row, x, &how, codes.data, &j.scales, err)
+    int r = lb_groups_of(f, ndim, shape, &j->g, err) || row_elems(f, &j->g, &j->row, err) ||
+                    make_tensor(f, ndim, shape, &j->g, j->row, &codes, err) || make_codes(j, near, how, codes.data, err)
                 ? -1
                 : 0;
     st->seconds += r ? 0 : lb_seconds() - start;
-    if (!r && j.scales.lost)
+    if (!r && j->scales.lost)
         lb_log(LB_LOG_WARN, "format %s: %s: %zu of %zu scales are beyond codec %s: they became 0, infinity or NaN", f->config->name, name,
-               j.scales.lost, j.g.n, f->scale->codec->base.name);
+               j->scales.lost, j->g.n, f->scale->codec->base.name);
     if (!r && stats)
-        r = decode_and_count(&j, &codes, st, err);
+        r = decode_and_count(j, &codes, st, err);
     if (!r) {
         st->bytes += codes.bytes;
         if (f->config->high_first > 0)
@@ -218,8 +226,25 @@ int lb_format_encode(const struct lb_format *f, const char *name, const float *x
         r = lb_format_add(f, name, &codes, ndim, shape, out, err);
     }
     if (!r && f->scale)
-        r = add_scales(f, name, &j.scales, out, st, err);
+        r = add_scales(f, name, &j->scales, out, st, err);
     lb_tensor_finish(&codes);
-    lb_scales_finish(&j.scales);
     return r ? lb_fail_in(err, "tensor %s", name) : 0;
+}
+
+int lb_format_encode(const struct lb_format *f, const char *name, const float *x, unsigned ndim, const size_t *shape, uint64_t seed,
+                     uint32_t stream, struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err)
+{
+    struct job j = {.f = f, .x = x};
+    const struct lb_encode how = {.rounding = f->config->rounding, .overflow = f->config->overflow, .seed = seed, .stream = stream};
+    const int r = encode(&j, name, NULL, ndim, shape, &how, out, stats, err);
+    lb_scales_finish(&j.scales);
+    return r;
+}
+
+int lb_format_encode_near(const struct lb_format *f, const char *name, const float *x, const float *near, const struct lb_scales *scales,
+                          unsigned ndim, const size_t *shape, struct lb_safetensors *out, struct lb_format_stats *stats, struct lb_err *err)
+{
+    struct job j = {.f = f, .x = x, .scales = *scales};
+    const struct lb_encode how = {.rounding = f->config->rounding, .overflow = f->config->overflow};
+    return encode(&j, name, near, ndim, shape, &how, out, stats, err);
 }

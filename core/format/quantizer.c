@@ -41,7 +41,7 @@ const char *lb_quantizer_lacks(const struct lb_format *f)
         return "a codec without a table";
     if (c->overflow == LB_WRAP || (c->overflow < 0 && f->codec->overflow == LB_WRAP))
         return "overflow wrap";
-    if (c->rule == LB_SCALE_MULTIPLY || c->rule == LB_SCALE_ASYMMETRIC)
+    if (c->rule == LB_SCALE_MULTIPLY || lb_scale_has_zero(c))
         return c->scale_text;
     if (!c->calibrated && (c->rule == LB_SCALE_PERCENTILE || c->rule == LB_SCALE_MSE))
         return "a scale that is searched for in each batch";

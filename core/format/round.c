@@ -82,7 +82,7 @@ static int find_shared(struct job *j, struct lb_scales *shared, struct lb_err *e
     struct lb_groups g;
     if (r->calibrated) {
         j->s = &r->s;
-        j->z = r->f->config->rule == LB_SCALE_ASYMMETRIC ? &r->z : NULL;
+        j->z = lb_scale_has_zero(r->f->config) ? &r->z : NULL;
         return 0;
     }
     if (lb_groups_of(r->f, 2, shape, &g, err) || lb_scales_make(r->f, &g, j->x, shared, err))

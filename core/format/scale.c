@@ -139,7 +139,7 @@ int lb_scale_fraction(const struct lb_format *f)
 int lb_scale_is_symmetric(const struct lb_format *f)
 {
     const struct lb_format_config *c = f->config;
-    return f->codec->kind == LB_SIGNED && f->codec->bits && f->codec->bits <= 16 && c->per != LB_PER_NONE && c->rule != LB_SCALE_ASYMMETRIC;
+    return f->codec->kind == LB_SIGNED && f->codec->bits && f->codec->bits <= 16 && c->per != LB_PER_NONE && !lb_scale_has_zero(c);
 }
 
 float lb_scale_into(const struct lb_format *f, float x, float s, float z)
@@ -150,7 +150,7 @@ float lb_scale_into(const struct lb_format *f, float x, float s, float z)
     if (c->rule == LB_SCALE_MULTIPLY)
         return (x + (float)c->add) * (float)c->multiply;
     const float t = s == 0 ? 0.0f : canon_div(x, s);
-    if (c->rule == LB_SCALE_ASYMMETRIC)
+    if (lb_scale_has_zero(c))
         return s == 0 ? z : z + t;
     return lb_scale_is_symmetric(f) && t < -(float)f->high ? -(float)f->high : t;
 }
@@ -162,7 +162,7 @@ float lb_scale_out(const struct lb_format *f, float q, float s, float z)
         return canon_nan(q);
     if (c->rule == LB_SCALE_MULTIPLY)
         return canon_nan(canon_div(q, (float)c->multiply) - (float)c->add);
-    return canon_nan(c->rule == LB_SCALE_ASYMMETRIC ? (q - z) * s : q * s);
+    return canon_nan(lb_scale_has_zero(c) ? (q - z) * s : q * s);
 }
 
 /* ---- One scale ---- */

@@ -25,6 +25,10 @@ int lb_scale_fraction(const struct lb_format *f); /* bits of fraction in the bin
 float lb_scale_into(const struct lb_format *f, float x, float s, float z);
 float lb_scale_out(const struct lb_format *f, float q, float s, float z);
 int lb_scale_is_symmetric(const struct lb_format *f); /* a number below -top is taken as -top */
+static inline int lb_scale_has_zero(const struct lb_format_config *c)
+{
+    return c->rule == LB_SCALE_ASYMMETRIC || c->zero_point;
+}
 
 /* The scales of x (rows, cols), stored: `codes` (in the scale's codec) with what its own scale needs. Zero-initialise; finish frees. */
 struct lb_scales {
@@ -62,5 +66,11 @@ int lb_format_codes(const struct lb_format *f, const struct lb_groups *g, size_t
 /* The codes alone, by scales s (g->n) and zero points (g->n) that are there; NULL where the format has none. */
 void lb_format_codes_by(const struct lb_format *f, const struct lb_groups *g, size_t row, const float *x, const struct lb_encode *how,
                         const float *s, const float *zeros, unsigned char *codes);
+
+/* As lb_format_encode, of codes that are nearest to other numbers than x: `near`, by the scales that are there (all zero where the format has none). Counts
+ * what became of x. */
+int lb_format_encode_near(const struct lb_format *f, const char *name, const float *x, const float *near, const struct lb_scales *scales,
+                          unsigned ndim, const size_t *shape, struct lb_safetensors *out, struct lb_format_stats *stats,
+                          struct lb_err *err);
 
 #endif

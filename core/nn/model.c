@@ -96,7 +96,7 @@ static int add_layer(struct lb_model *m, size_t index, const struct lb_layer_con
         return 0;
     }
     struct lb_layer *l = &m->layers[m->n_layers++];
-    *l = (struct lb_layer){.type = c->type, .act = c->activation, .alpha = (float)c->alpha, .in = elems(*at), .weight = -1, .bias = -1};
+    *l = (struct lb_layer){.type = c->type, .act = c->activation, .alpha = (float)c->alpha, .in = elems(*at), .weight = -1, .bias = -1, .index = index};
     if (c->type == LB_DENSE && add_dense(m, index, c, l, at, err))
         return -1;
     if (c->type == LB_CONV2D && add_conv(m, index, c, l, at, err))
@@ -105,7 +105,7 @@ static int add_layer(struct lb_model *m, size_t index, const struct lb_layer_con
     if (c->type != LB_ACTIVATION && c->activation == LB_ACT_SOFTMAX) {
         l->act = LB_ACT_LINEAR;
         m->layers[m->n_layers++] =
-            (struct lb_layer){.type = LB_ACTIVATION, .act = LB_ACT_SOFTMAX, .in = l->out, .out = l->out, .weight = -1, .bias = -1};
+            (struct lb_layer){.type = LB_ACTIVATION, .act = LB_ACT_SOFTMAX, .in = l->out, .out = l->out, .weight = -1, .bias = -1, .index = index};
     }
     return 0;
 }

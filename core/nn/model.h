@@ -28,6 +28,7 @@ struct lb_layer {
     size_t in, out;      /* elements a sample */
     struct lb_conv conv; /* conv2d; n is filled in per batch */
     int weight, bias;    /* index into params, or -1 */
+    size_t index;        /* in model.layers of the config */
 };
 
 struct lb_model {
@@ -87,10 +88,10 @@ int lb_net_unpacked(const struct lb_net *n);
 /* What `layer` read in the last batch of lb_net_infer, (batch, in). */
 int lb_net_layer_input(struct lb_net *n, size_t layer, size_t batch, float *x, struct lb_err *err);
 
-/* Finds the scale of every layer's input for calibrated format `f`: runs model `m` on x (n, in) and adds "<layer>.input.scale" to `out`, and
- * "<layer>.input.zero_point" where f has zero points. */
-int lb_calibrate(const struct lb_model *m, struct lb_dev *d, const struct lb_format *f, const float *x, size_t n, size_t batch,
-                 struct lb_safetensors *out, struct lb_err *err);
+/* What `layer` reads for all of x (n, in): seen (n, in of the layer). y (batch of the net, classes) is room. Layer by layer, so that no more than one layer's
+ * inputs are held. */
+int lb_net_layer_inputs(struct lb_net *net, size_t layer, const float *x, size_t n, float *seen, float *y, struct lb_err *err);
+
 int lb_net_upload(struct lb_net *n, struct lb_err *err);                       /* parameters: model -> device */
 int lb_net_download(struct lb_net *n, struct lb_model *m, struct lb_err *err); /* and back */
 

@@ -2,6 +2,7 @@
 /* net.c - a model's buffers on a device, and the order of the ops: forward, loss, backward, update. */
 #include "core/base/mem.h"
 #include "core/nn/net_impl.h"
+#include "core/nn/q_net.h"
 
 #include <string.h>
 
@@ -17,7 +18,7 @@ static uint32_t op_act(int activation)
     return act[activation];
 }
 
-static int create_buffers(struct lb_net *n, const unsigned char *f32, int train, struct lb_err *err)
+static int create_buffers(struct lb_net *n, const struct lb_net_parts *parts, int train, struct lb_err *err)
 {
     const struct lb_model *m = n->m;
     size_t widest = 0;
@@ -25,11 +26,11 @@ static int create_buffers(struct lb_net *n, const unsigned char *f32, int train,
         return -1;
     for (size_t i = 0; i < m->n_layers; i++) {
         widest = m->layers[i].out > widest ? m->layers[i].out : widest;
-        if (lb_buf_create(n->d, n->batch * m->layers[i].out, &n->y[i], err))
+        if ((!parts || !parts->numbers || parts->numbers[i]) && lb_buf_create(n->d, n->batch * m->layers[i].out, &n->y[i], err))
             return -1;
     }
     for (size_t i = 0; i < m->n_params; i++)
-        if ((!f32 || f32[i]) &&
+        if ((!parts || !parts->f32 || parts->f32[i]) &&
             (lb_buf_create(n->d, m->params[i].elems, &n->w[i], err) || (train && lb_buf_create(n->d, m->params[i].elems, &n->g[i], err))))
             return -1;
     if (!train)
@@ -40,8 +41,8 @@ static int create_buffers(struct lb_net *n, const unsigned char *f32, int train,
                : 0;
 }
 
-int lb_net_allocate(const struct lb_model *m, struct lb_dev *d, size_t batch, const unsigned char *f32, int train, struct lb_net **out,
-                    struct lb_err *err)
+int lb_net_allocate(const struct lb_model *m, struct lb_dev *d, size_t batch, const struct lb_net_parts *parts, int train,
+                    struct lb_net **out, struct lb_err *err)
 {
     *out = NULL;
     size_t check;
@@ -58,7 +59,7 @@ int lb_net_allocate(const struct lb_model *m, struct lb_dev *d, size_t batch, co
     n->w = lb_alloc(m->n_params, sizeof *n->w, err);
     n->g = lb_alloc(m->n_params, sizeof *n->g, err);
     n->v = lb_alloc(m->n_params, sizeof *n->v, err);
-    if (!n->y || !n->w || !n->g || !n->v || create_buffers(n, f32, train, err)) {
+    if (!n->y || !n->w || !n->g || !n->v || create_buffers(n, parts, train, err)) {
         lb_net_destroy(n);
         return -1;
     }
@@ -85,6 +86,7 @@ void lb_net_destroy(struct lb_net *n)
         if (n->recorded[i].list)
             n->d->ops->record_free(n->d->dev, n->recorded[i].list);
     lb_net_free_packed(n);
+    lb_q_net_destroy(n, n->q);
     for (size_t i = 0; n->y && i < n->m->n_layers; i++)
         lb_buf_destroy(n->d, &n->y[i]);
     for (size_t i = 0; n->w && n->g && n->v && i < n->m->n_params; i++) {
@@ -209,6 +211,8 @@ static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err
 {
     const struct lb_layer *l = &n->m->layers[i];
     struct lb_buf *x = lb_net_x(n, i);
+    if (n->q && lb_q_net_is_integer(n->q, i))
+        return lb_q_net_layer(n, i, batch, err);
     if (n->quantizer && n->quantizer[i] && quantize_input(n, i, batch, err))
         return -1;
     if (n->round && n->round[i].r.f && round_input(n, i, batch, err))

@@ -38,6 +38,7 @@ struct lb_net {
     size_t integer_block; /* inputs of dense layers that share a scale; 0: a sample's */
     int unpacked;         /* weights that the device could not keep packed, and inputs that it could not format */
     int unlike;           /* no two batches run the same ops (stochastic rounding draws, the host formats), so nothing is recorded */
+    struct lb_q_net *q;   /* integer layers, or NULL */
     uint64_t seed;
     size_t sample; /* index of the batch's first sample */
 };
@@ -51,8 +52,17 @@ static inline struct lb_buf *lb_net_x(struct lb_net *n, size_t i)
 /* Frees what net_packed.c made. */
 void lb_net_free_packed(struct lb_net *n);
 
-/* A net with its activation buffers, and of the parameters those that `f32` says (by parameter; NULL: all). */
-int lb_net_allocate(const struct lb_model *m, struct lb_dev *d, size_t batch, const unsigned char *f32, int train, struct lb_net **out,
-                    struct lb_err *err);
+/* Which buffers a net has: NULL: all. */
+struct lb_net_parts {
+    const unsigned char *f32;     /* by parameter: it is held in binary32 */
+    const unsigned char *numbers; /* by layer: its output is numbers */
+};
+
+/* A net with its buffers. */
+int lb_net_allocate(const struct lb_model *m, struct lb_dev *d, size_t batch, const struct lb_net_parts *parts, int train,
+                    struct lb_net **out, struct lb_err *err);
+
+/* Whether the file has parameter p in its shape. */
+int lb_net_same_shape(const struct lb_safetensors *st, const struct lb_param_tensor *p, struct lb_err *err);
 
 #endif

@@ -2,8 +2,9 @@
 /* net_packed.c - a net whose weights stay in their formats, and whose layers may read formatted activations. */
 #include "core/base/mem.h"
 #include "core/format/packed.h"
-#include "core/format/scale.h"
+#include "core/nn/calibrate.h"
 #include "core/nn/net_impl.h"
+#include "core/nn/q_net.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,7 +87,7 @@ static int take_weight(struct lb_net *n, size_t i, const struct lb_packed *w, st
     return unpack(n, i, w, err);
 }
 
-static int same_shape(const struct lb_safetensors *st, const struct lb_param_tensor *p, struct lb_err *err)
+int lb_net_same_shape(const struct lb_safetensors *st, const struct lb_param_tensor *p, struct lb_err *err)
 {
     unsigned ndim;
     size_t shape[LB_MAX_DIMS];
@@ -99,13 +100,24 @@ static int same_shape(const struct lb_safetensors *st, const struct lb_param_ten
                    lb_shape_text(p->ndim, p->shape, wanted, sizeof wanted));
 }
 
-static int take_parameters(struct lb_net *n, const struct lb_safetensors *st, struct lb_err *err)
+static int is_of_integer_layer(const struct lb_model *m, const unsigned char *integer, size_t param)
+{
+    for (size_t i = 0; i < m->n_layers; i++)
+        if (integer[i] && (m->layers[i].weight == (int)param || m->layers[i].bias == (int)param))
+            return 1;
+    return 0;
+}
+
+/* Of the layers that are not integer ones. */
+static int take_parameters(struct lb_net *n, const struct lb_safetensors *st, const unsigned char *integer, struct lb_err *err)
 {
     int r = 0;
     const struct lb_packed_tensor *like = NULL; /* that stays: most weights are in one format */
     for (size_t i = 0; !r && i < n->m->n_params; i++) {
         struct lb_packed_tensor *t = &n->formats[i]; /* stays where it is: codes point into it */
-        r = same_shape(st, &n->m->params[i], err) || lb_packed_open_like(st, n->m->params[i].name, like, t, err) ? -1 : 0;
+        if (is_of_integer_layer(n->m, integer, i))
+            continue;
+        r = lb_net_same_shape(st, &n->m->params[i], err) || lb_packed_open_like(st, n->m->params[i].name, like, t, err) ? -1 : 0;
         if (!r)
             r = n->m->params[i].is_bias ? unpack(n, i, &t->p, err) : take_weight(n, i, &t->p, err);
         if (!n->packed[i]) {
@@ -119,23 +131,6 @@ static int take_parameters(struct lb_net *n, const struct lb_safetensors *st, st
 }
 
 /* ---- Activations ---- */
-
-/* "<layer>.input.scale" and, of an asymmetric format, "<layer>.input.zero_point". */
-static void calibrated_name(size_t layer, const char *what, char name[48])
-{
-    snprintf(name, 48, "%zu.input.%s", layer, what);
-}
-
-static int calibrated_value(const struct lb_safetensors *st, size_t layer, const char *what, float *value, struct lb_err *err)
-{
-    char name[48];
-    calibrated_name(layer, what, name);
-    const struct lb_tensor *t = lb_safetensors_find(st, name);
-    if (!t || t->dtype != LB_F32 || t->elems != 1)
-        return lb_fail(err, "tensor %s: expected one F32 value, the calibrated %s of what layer %zu reads", name, what, layer);
-    memcpy(value, t->data, sizeof *value);
-    return 0;
-}
 
 /* A quantizer of the device, or 1 where it has none for the format. */
 static int ask_device(struct lb_net *n, size_t layer, const struct lb_format *f, float s, struct lb_err *err)
@@ -171,8 +166,7 @@ static int take_input(struct lb_net *n, size_t layer, const struct lb_net_format
     const size_t number = number_of(n->m, layer);
     struct lb_round r = {.f = f->activations, .host = &n->d->host, .calibrated = c->calibrated};
     size_t elems;
-    if (c->calibrated && (calibrated_value(f->weights, number, "scale", &r.s, err) ||
-                          (c->rule == LB_SCALE_ASYMMETRIC && calibrated_value(f->weights, number, "zero_point", &r.z, err))))
+    if (c->calibrated && lb_calibrate_read(f->weights, number, "input", f->activations, &r.s, &r.z, err))
         return -1;
     if (changes_nothing(f->activations))
         return 0;
@@ -196,20 +190,24 @@ static int take_activations(struct lb_net *n, const struct lb_net_format *f, str
     return r;
 }
 
-int lb_net_create_packed(const struct lb_model *m, struct lb_dev *d, size_t batch, const struct lb_net_format *f, struct lb_net **out,
-                         struct lb_err *err)
+/* What is there in binary32, where some layers are integer ones: biases and outputs of the others, and outputs that an integer layer hands to them. */
+static void choose_parts(const struct lb_model *m, const unsigned char *integer, unsigned char *f32, unsigned char *numbers)
 {
-    unsigned char *f32 = lb_alloc(m->n_params, 1, err);
-    *out = NULL;
-    if (!f32)
+    for (size_t i = 0; i < m->n_layers; i++) {
+        numbers[i] = !lb_q_to_codes(m, integer, i);
+        if (m->layers[i].bias >= 0)
+            f32[m->layers[i].bias] = !integer[i];
+    }
+}
+
+static int create(const struct lb_model *m, struct lb_dev *d, size_t batch, const struct lb_net_format *f, const unsigned char *integer,
+                  unsigned char *f32, unsigned char *numbers, struct lb_net **out, struct lb_err *err)
+{
+    const struct lb_net_parts parts = {.f32 = f32, .numbers = numbers};
+    choose_parts(m, integer, f32, numbers);
+    if (lb_net_allocate(m, d, batch, &parts, 0, out, err))
         return -1;
-    for (size_t i = 0; i < m->n_params; i++)
-        f32[i] = m->params[i].is_bias != 0;
-    struct lb_net *n = NULL;
-    int r = lb_net_allocate(m, d, batch, f32, 0, &n, err);
-    lb_free(f32);
-    if (r)
-        return -1;
+    struct lb_net *n = *out;
     n->integer = f->integer;
     n->integer_block = f->integer_block;
     n->seed = f->seed;
@@ -217,66 +215,39 @@ int lb_net_create_packed(const struct lb_model *m, struct lb_dev *d, size_t batc
     n->formats = lb_alloc(m->n_params, sizeof *n->formats, err);
     n->quantizer = lb_alloc(m->n_layers, sizeof *n->quantizer, err);
     n->round = lb_alloc(m->n_layers, sizeof *n->round, err);
-    if (!n->packed || !n->formats || !n->quantizer || !n->round || take_parameters(n, f->weights, err) ||
-        (f->activations && take_activations(n, f, err))) {
-        lb_net_destroy(n);
+    if (!n->packed || !n->formats || !n->quantizer || !n->round || take_parameters(n, f->weights, integer, err) ||
+        (f->activations && take_activations(n, f, err)))
         return -1;
-    }
-    *out = n;
-    return 0;
+    return lb_q_is_model(f->weights) ? lb_q_net_create(n, f->weights, integer, &n->q, err) : 0;
 }
 
-/* ---- Calibration ---- */
-
-/* seen (n, in of the layer): what it reads. Layer by layer, so that no more than one layer's inputs are held. */
-static int layer_inputs(struct lb_net *net, const struct lb_model *m, size_t layer, const float *x, size_t n, size_t batch, float *seen,
-                        float *y, struct lb_err *err)
+int lb_net_create_packed(const struct lb_model *m, struct lb_dev *d, size_t batch, const struct lb_net_format *f, struct lb_net **out,
+                         struct lb_err *err)
 {
-    const size_t in = m->layers[0].in, width = m->layers[layer].in;
-    for (size_t at = 0; at < n; at += batch) {
-        const size_t many = n - at < batch ? n - at : batch;
+    unsigned char *f32 = lb_alloc(m->n_params, 1, err), *numbers = lb_alloc(m->n_layers, 1, err), *integer = lb_alloc(m->n_layers, 1, err);
+    *out = NULL;
+    if (integer && lb_q_is_model(f->weights))
+        lb_q_layers(m, f->weights, integer);
+    const int r = f32 && numbers && integer ? create(m, d, batch, f, integer, f32, numbers, out, err) : -1;
+    lb_free(f32);
+    lb_free(numbers);
+    lb_free(integer);
+    if (!r)
+        return 0;
+    lb_net_destroy(*out);
+    *out = NULL;
+    return -1;
+}
+
+/* ---- What layers read ---- */
+
+int lb_net_layer_inputs(struct lb_net *net, size_t layer, const float *x, size_t n, float *seen, float *y, struct lb_err *err)
+{
+    const size_t in = net->m->layers[0].in, width = net->m->layers[layer].in;
+    for (size_t at = 0; at < n; at += net->batch) {
+        const size_t many = n - at < net->batch ? n - at : net->batch;
         if (lb_net_infer(net, x + at * in, many, y, NULL, err) || lb_net_layer_input(net, layer, many, seen + at * width, err))
             return -1;
     }
     return 0;
-}
-
-static int add_value(struct lb_safetensors *out, size_t layer, const char *what, float value, struct lb_err *err)
-{
-    struct lb_tensor t = {0};
-    char name[48];
-    calibrated_name(layer, what, name);
-    if (lb_tensor_init(&t, LB_F32, 0, NULL, err))
-        return -1;
-    memcpy(t.data, &value, sizeof value);
-    const int r = lb_safetensors_add(out, name, &t, err);
-    lb_tensor_finish(&t);
-    return r;
-}
-
-int lb_calibrate(const struct lb_model *m, struct lb_dev *d, const struct lb_format *f, const float *x, size_t n, size_t batch,
-                 struct lb_safetensors *out, struct lb_err *err)
-{
-    struct lb_net *net = NULL;
-    float *y = lb_alloc(batch * m->classes, sizeof *y, err);
-    int r = !y || lb_net_create(m, d, batch, 0, &net, err) ? -1 : 0;
-    for (size_t i = 0; !r && i < m->n_layers; i++) {
-        if (m->layers[i].weight < 0)
-            continue;
-        const size_t shape[2] = {n, m->layers[i].in};
-        struct lb_groups g;
-        struct lb_scales s = {0};
-        size_t elems;
-        float *seen = lb_mul(n, m->layers[i].in, &elems) ? NULL : lb_alloc(elems, sizeof *seen, err);
-        r = !seen || layer_inputs(net, m, i, x, n, batch, seen, y, err) || lb_groups_of(f, 2, shape, &g, err) ||
-                    lb_scales_make(f, &g, seen, &s, err) || add_value(out, number_of(m, i), "scale", s.s[0], err) ||
-                    (s.zeros && add_value(out, number_of(m, i), "zero_point", s.zeros[0], err))
-                ? -1
-                : 0;
-        lb_scales_finish(&s);
-        lb_free(seen);
-    }
-    lb_net_destroy(net);
-    lb_free(y);
-    return r;
 }

@@ -157,6 +157,8 @@ static int complete_formats(struct reading *r)
         r->e->activations = lb_alloc(1, sizeof *r->e->activations, r->err);
         if (!r->e->activations || lb_format_resolve(activations, &r->known, r->e->activations, r->err))
             return lb_fail_in(r->err, "%s: activations", r->from.name);
+        if (lb_config_format_fits(r->e->activations))
+            return lb_source_fail(&r->from, "activations", NULL, r->err, "\"fit\" is for weights");
     }
     for (size_t i = 0; i < r->e->n_formats; i++) {
         lb_config_format_finish(&r->e->formats[i]); /* filled in before the named formats were known */
@@ -226,6 +228,11 @@ static int append_search(struct reading *r, size_t n)
     json_t *layers = json_array();
     for (size_t i = 0; layers && i < n; i++) {
         const struct lb_format_config *f = &r->e->formats[i];
+        if (lb_config_format_fits(f)) {
+            json_decref(layers);
+            return lb_source_fail(&r->from, "search", NULL, r->err, "format \"%.100s\" has a \"fit\": what a search measures is not fitted",
+                                  f->name);
+        }
         json_t *named = f->n_layers ? NULL : json_copy(f->json);
         json_object_set_new(named, "name", json_string(f->name));
         if (named)

@@ -88,6 +88,19 @@ struct lb_model_config {
     json_t *train_json;
 };
 
+enum lb_fit_method { LB_FIT_NONE, LB_FIT_GPTQ, LB_FIT_AWQ, LB_FIT_SMOOTH };
+enum lb_fit_order { LB_FIT_NATURAL, LB_FIT_ACTIVATION };
+
+/* "fit" of a format: how weights are fitted to it with samples; a text is the method. */
+struct lb_fit_config {
+    int method;          /* enum lb_fit_method; required */
+    double damp;         /* gptq: what is added to the diagonal, in means of it */
+    int order;           /* gptq: enum lb_fit_order, of the columns */
+    int64_t grid;        /* awq: steps from 0 to 1 of the exponent */
+    double alpha;        /* smooth: how much of the largest input goes into the weights */
+    int bias_correction; /* what is left over in the mean is taken off the bias */
+};
+
 enum lb_scale_per { LB_PER_NONE, LB_PER_TENSOR, LB_PER_CHANNEL, LB_PER_ROW, LB_PER_BLOCK };
 
 /* "layers": parameters whose whole name, or whose layer's number, the expression matches, are in this format. */
@@ -110,9 +123,12 @@ struct lb_format_config {
     double multiply, add;
     int offset;                           /* of a scale's own format: what is stored is less the mean of all scales */
     int calibrated;                       /* of activations: the scale is found once, from training samples */
+    int zero_point;                       /* calibrated: the numbers' range need not be symmetric */
     struct lb_format_config *scale;       /* "scale": {"format": ...}: how scales are stored; NULL: F32 */
     struct lb_format_config *activations; /* mode wa: NULL: as the weights, or as the experiment says */
     int high_first;                       /* "order": in a file, the first of the codes that share a byte is in its high bits */
+    struct lb_fit_config fit;             /* where has_fit */
+    int has_fit;
     struct lb_layer_format *layers;       /* the first that matches counts; the format itself is for all others */
     size_t n_layers;
     int64_t only;       /* of "sensitivity": only this layer is in a format, models that do not have it are left out; -1: no such thing */
@@ -189,6 +205,9 @@ void lb_config_destroy(struct lb_experiment *e);
 /* A format by its text on a command line: a named format, a codec, or JSON. `path` is the config it stands in, or NULL. */
 int lb_config_format(const char *text, const char *path, struct lb_format_config *out, struct lb_err *err);
 void lb_config_format_finish(struct lb_format_config *f);
+
+/* Whether the format, or one of its layers', is fitted. */
+int lb_config_format_fits(const struct lb_format_config *f);
 
 /* All named formats that apply to a config (NULL: to this folder), as one array freed with lb_config_formats_free. */
 int lb_config_formats(const char *config_path, struct lb_format_config **out, size_t *n, struct lb_err *err);

@@ -145,11 +145,13 @@ static int fill_params(struct lb_format_config *f, const json_t *codec, struct l
 
 /* The table's choice, by its place there. */
 static const int rules[] = {LB_SCALE_ABSMAX, LB_SCALE_FIXED, LB_SCALE_ASYMMETRIC, LB_SCALE_PERCENTILE, LB_SCALE_MSE,
-                            LB_SCALE_FLOOR,  LB_SCALE_CEIL,  LB_SCALE_EVEN,       LB_SCALE_RCEIL};
+                            LB_SCALE_FLOOR,  LB_SCALE_CEIL,  LB_SCALE_EVEN,       LB_SCALE_RCEIL,
+                            LB_SCALE_KL,     LB_SCALE_MOVING_AVERAGE};
 static const char *const rule_text[] = {[LB_SCALE_ABSMAX] = "absmax", [LB_SCALE_ASYMMETRIC] = "asymmetric",
                                         [LB_SCALE_MSE] = "mse",       [LB_SCALE_FLOOR] = "floor",
                                         [LB_SCALE_CEIL] = "ceil",     [LB_SCALE_EVEN] = "even",
-                                        [LB_SCALE_RCEIL] = "rceil"};
+                                        [LB_SCALE_RCEIL] = "rceil",   [LB_SCALE_KL] = "kl",
+                                        [LB_SCALE_MOVING_AVERAGE] = "moving_average"};
 static const char *const per_text[] = {
     [LB_PER_TENSOR] = "tensor", [LB_PER_CHANNEL] = "channel", [LB_PER_ROW] = "row", [LB_PER_BLOCK] = "block"};
 
@@ -163,6 +165,7 @@ static void fill_rule(struct lb_format_config *f, const json_t *scale)
     f->percentile = isnan(f->percentile) ? 100 : f->percentile;
     f->multiply = isnan(f->multiply) ? 1 : f->multiply;
     f->offset = f->offset > 0;
+    f->zero_point = f->zero_point > 0;
 }
 
 /* "absmax/tensor", "floor/block 32 in F8_E8M0", "fixed 0.5/tensor", "x100" */
@@ -189,6 +192,8 @@ static char *scale_text(const struct lb_format_config *f, struct lb_err *err)
         lb_text_add(&t, "/%s", per_text[f->per]);
     if (f->per == LB_PER_BLOCK)
         lb_text_add(&t, " %lld", (long long)f->block);
+    if (f->zero_point)
+        lb_text_add(&t, " with zero point");
     if (f->offset)
         lb_text_add(&t, " less mean");
     if (f->calibrated)
@@ -198,9 +203,11 @@ static char *scale_text(const struct lb_format_config *f, struct lb_err *err)
     return lb_text_end(&t, err) ? NULL : t.s;
 }
 
-/* "F4", "FLOAT(e=4,m=3)", "I8 absmax/tensor" */
+/* "F4", "FLOAT(e=4,m=3)", "I8 absmax/tensor", "I4 absmax/tensor gptq" */
 static char *default_name(const struct lb_format_config *f, struct lb_err *err)
 {
+    static const char *const methods[] = {
+        [LB_FIT_NONE] = "", [LB_FIT_GPTQ] = " gptq", [LB_FIT_AWQ] = " awq", [LB_FIT_SMOOTH] = " smooth"};
     struct lb_text t = {0};
     char number[40];
     lb_text_add(&t, "%s", f->codec);
@@ -208,6 +215,8 @@ static char *default_name(const struct lb_format_config *f, struct lb_err *err)
         lb_text_add(&t, "%s%s=%s", i ? "," : "(", f->params[i].name,
                     f->params[i].text ? f->params[i].text : lb_number_text(f->params[i].number, number, sizeof number));
     lb_text_add(&t, "%s%s%s", f->n_params ? ")" : "", f->rule == LB_SCALE_NONE ? "" : " ", f->rule == LB_SCALE_NONE ? "" : f->scale_text);
+    if (f->has_fit)
+        lb_text_add(&t, "%s%s", methods[f->fit.method], f->fit.bias_correction ? " bias corrected" : "");
     if (f->activations)
         lb_text_add(&t, " x %s", f->activations->name);
     return lb_text_end(&t, err) ? NULL : t.s;
@@ -273,6 +282,10 @@ static int resolve(const json_t *value, const struct lb_formats_file *known, uns
     if (!out->json || resolve_below(scale, "format", known, &out->scale, depth, json_object_get(out->json, "scale"), err) ||
         resolve_below(v, "activations", known, &out->activations, depth, out->json, err) || resolve_layers(v, known, out, depth, err))
         goto fail;
+    if (out->activations && lb_config_format_fits(out->activations)) {
+        lb_fail(err, "activations: \"fit\" is for weights");
+        goto fail;
+    }
     out->scale_text = scale_text(out, err);
     if (out->scale_text && !out->name)
         out->name = default_name(out, err);
@@ -286,6 +299,14 @@ fail:
 int lb_format_resolve(const json_t *value, const struct lb_formats_file *known, struct lb_format_config *out, struct lb_err *err)
 {
     return resolve(value, known, 0, out, err);
+}
+
+int lb_config_format_fits(const struct lb_format_config *f)
+{
+    for (size_t i = 0; i < f->n_layers; i++)
+        if (f->layers[i].format && f->layers[i].format->has_fit)
+            return 1;
+    return f->has_fit;
 }
 
 static void free_below(struct lb_format_config *f)

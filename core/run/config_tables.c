@@ -147,7 +147,8 @@ const struct lb_table lb_train_table = {.name = "train", .help = "how models are
 
 static const char *const pers[] = {[LB_PER_NONE] = "none", [LB_PER_TENSOR] = "tensor", [LB_PER_CHANNEL] = "channel", [LB_PER_ROW] = "row",
                                    [LB_PER_BLOCK] = "block", NULL};
-static const char *const scale_rules[] = {"absmax", "fixed", "asymmetric", "percentile", "mse", "floor", "ceil", "even", "rceil", NULL};
+static const char *const scale_rules[] = {"absmax", "fixed", "asymmetric", "percentile", "mse", "floor", "ceil", "even", "rceil", "kl",
+                                          "moving_average", NULL};
 static const char *const orders[] = {"low_first", "high_first", NULL};
 static const char *const offsets[] = {"none", "mean", NULL};
 static const char *const roundings[] = {"nearest", "toward_zero", "half_away", "stochastic", NULL};
@@ -168,7 +169,7 @@ static const struct lb_option scale_options[] = {
     {.key = "rule", .type = LB_OPT_CHOICE, IN(lb_format_config, rule), .choices = scale_rules, .value = "absmax",
      .help = "how the scale follows from the numbers; x is about q * scale. absmax: the largest magnitude becomes the codec's largest; fixed: `value`; "
              "asymmetric: least and largest become the codec's, with a zero point; percentile, mse: larger numbers are cut; floor, ceil, even, rceil: "
-             "powers of two (docs/formats.md)"},
+             "powers of two; kl, moving_average: calibrated ones (docs/formats.md)"},
     {.key = "value", .type = LB_OPT_REAL, IN(lb_format_config, value), .min = ANY_MIN, .max = ANY_MAX, .help = "fixed: the scale"},
     {.key = "percentile", .type = LB_OPT_REAL, IN(lb_format_config, percentile), .min = 0, .max = 100, .flags = LB_ABOVE_MIN,
      .help = "percentile: of the magnitudes"},
@@ -178,6 +179,8 @@ static const struct lb_option scale_options[] = {
      .help = "of a scale's format: what is stored is less the mean of all scales"},
     {.key = "calibrated", .type = LB_OPT_BOOL, IN(lb_format_config, calibrated), .value = "false",
      .help = "of activations: each layer's scale is found once, from `calibration` training samples, and not anew for each batch"},
+    {.key = "zero_point", .type = LB_OPT_BOOL, IN(lb_format_config, zero_point),
+     .help = "calibrated, by percentile, mse, kl or moving_average: the range of the numbers need not be symmetric (absmax with a zero point is asymmetric)"},
     {.key = "multiply", .type = LB_OPT_REAL, IN(lb_format_config, multiply), .min = ANY_MIN, .max = ANY_MAX,
      .help = "the published study's way: (x + add) * multiply is stored, v / multiply - add is loaded"},
     {.key = "add", .type = LB_OPT_REAL, IN(lb_format_config, add), .min = -ANY_MAX, .max = ANY_MAX, .value = "0",
@@ -192,10 +195,37 @@ static const struct lb_rule scale_rows[] = {{LB_RULE_ONE, {"per", "multiply"}, N
                                             {LB_RULE_ONLY, {"value"}, "rule", {"fixed"}},
                                             {LB_RULE_NEEDS, {"percentile"}, "rule", {"percentile"}},
                                             {LB_RULE_ONLY, {"percentile"}, "rule", {"percentile"}},
+                                            {LB_RULE_ONLY, {"zero_point"}, "rule", {"percentile", "mse", "kl", "moving_average"}},
                                             {LB_RULE_ONLY, {"add"}, "multiply", {0}},
                                             {0}};
 static const struct lb_table scale_table = {
     .name = "scale", .help = "what numbers are divided by before they are stored", .options = scale_options, .rules = scale_rows};
+
+static const char *const fit_methods[] = {"none", "gptq", "awq", "smooth", NULL};
+static const char *const fit_orders[] = {"natural", "activation", NULL};
+
+static const struct lb_option fit_options[] = {
+    {.key = "method", .type = LB_OPT_CHOICE, IN(lb_fit_config, method), .choices = fit_methods, .flags = LB_REQUIRED,
+     .help = "gptq: column after column, the columns to come make up for the error; awq: inputs that are large on average get finer steps, smooth: large "
+             "inputs become small ones: both by factors that go into the layer before; none: nothing, for `bias_correction` alone"},
+    {.key = "damp", .type = LB_OPT_REAL, IN(lb_fit_config, damp), .min = 0, .max = 1e6, .value = "0.01", .flags = LB_ABOVE_MIN,
+     .help = "gptq: what is added to the diagonal of the inputs' products, in means of it"},
+    {.key = "order", .type = LB_OPT_CHOICE, IN(lb_fit_config, order), .choices = fit_orders, .value = "natural",
+     .help = "gptq: of the columns. natural: scales of blocks are found on the way; activation: the largest inputs first, with the scales of the weights "
+             "as they were"},
+    {.key = "grid", .type = LB_OPT_INT, IN(lb_fit_config, grid), .min = 1, .max = 1000, .value = "20",
+     .help = "awq: the exponents that are tried, 0 among them, are i / grid"},
+    {.key = "alpha", .type = LB_OPT_REAL, IN(lb_fit_config, alpha), .min = 0, .max = 1, .value = "0.5",
+     .help = "smooth: 0 evens out the weights alone, 1 the inputs alone"},
+    {.key = "bias_correction", .type = LB_OPT_BOOL, IN(lb_fit_config, bias_correction), .value = "false",
+     .help = "the mean error of each output is taken off its bias"},
+    {0}};
+static const struct lb_rule fit_rules[] = {{LB_RULE_ONLY, {"damp", "order"}, "method", {"gptq"}},
+                                           {LB_RULE_ONLY, {"grid"}, "method", {"awq"}},
+                                           {LB_RULE_ONLY, {"alpha"}, "method", {"smooth"}},
+                                           {0}};
+static const struct lb_table fit_table = {.name = "fit", .help = "how weights are fitted to a format with training samples", .options = fit_options,
+                                          .rules = fit_rules, .text = &fit_options[0]};
 
 static const struct lb_option layer_format_options[] = {
     {.key = "match", .type = LB_OPT_TEXT, IN(lb_layer_format, match), .max = 200, .flags = LB_REQUIRED,
@@ -217,7 +247,10 @@ static const struct lb_option format_options[] = {
     {.key = "order", .type = LB_OPT_CHOICE, IN(lb_format_config, high_first), .choices = orders, .value = "low_first",
      .help = "where the first of the codes that share a byte lies in a file; high_first, as bitsandbytes has it, for codecs of 1, 2 and 4 bits"},
     {.key = "activations", .type = LB_OPT_OBJECT, .offset = LB_NOWHERE, .table = &lb_format_table,
-     .help = "mode wa: the format of the layers' inputs; by default the experiment's, else this one"},
+     .help = "modes wa and integer: the format of the layers' inputs; by default the experiment's, else this one; in mode integer 8 bits, "
+             "unsigned, asymmetric"},
+    {.key = "fit", .type = LB_OPT_OBJECT, IN(lb_format_config, fit), .has = offsetof(struct lb_format_config, has_fit), .table = &fit_table,
+     .help = "how weights are fitted to the format with the first `calibration` training samples; by default each becomes the nearest value"},
     {.key = "layers", .type = LB_OPT_LIST, LIST_IN(lb_format_config, layers, n_layers), .item = &layer_format_item, .min = 1, .max = 1000,
      .help = "parameters in other formats: the first that matches counts"},
     {0}};
@@ -237,7 +270,7 @@ const struct lb_table lb_formats_file_table = {.name = "formats.json", .help = "
 
 /* ---- the rest of an experiment ---- */
 
-static const char *const modes[] = {"w", "wa", "w8a8", "w4a8", NULL};
+static const char *const modes[] = {"w", "wa", "w8a8", "w4a8", "integer", NULL};
 static const struct lb_option seed_item = {.type = LB_OPT_INT, .min = 0, .max = LB_INT_MAX};
 static const struct lb_option mode_item = {.type = LB_OPT_TEXT, .choices = modes};
 static const char *const isas[] = {"best", "c", "avx2", "avx512", NULL};
@@ -271,7 +304,7 @@ static const struct lb_option calibration_options[] = {
     {.key = "samples", .type = LB_OPT_INT, IN(lb_experiment, calibration_samples), .min = 1, .max = 1e6, .value = "256",
      .help = "first samples of the training set that are looked at"},
     {0}};
-static const struct lb_table calibration_table = {.name = "calibration", .help = "how calibrated scales are found", .options = calibration_options};
+static const struct lb_table calibration_table = {.name = "calibration", .help = "how calibrated scales are found, and weights fitted", .options = calibration_options};
 
 static const struct lb_option search_options[] = {
     {.key = "bits", .type = LB_OPT_REAL, IN(lb_experiment, search_bits), .min = 0, .max = 64, .flags = LB_REQUIRED | LB_ABOVE_MIN,
@@ -329,9 +362,10 @@ static const struct lb_option experiment_options[] = {
      .value = "[\"w\"]", .flags = LB_UNIQUE, .help = "what is in the format. w: the weights; wa: the inputs of layers too; w8a8, w4a8: inputs in 8-bit integers, integer products "
              "(for formats whose codec has 5 to 8, or up to 4 bits and whole numbers; others are left out)"},
     {.key = "activations", .type = LB_OPT_OBJECT, .offset = LB_NOWHERE, .table = &lb_format_table,
-     .help = "mode wa: the format of the layers' inputs, for formats that say nothing; by default the format itself"},
+     .help = "modes wa and integer: the format of the layers' inputs, for formats that say nothing; by default the format itself, in mode "
+             "integer 8 bits, unsigned, asymmetric"},
     {.key = "calibration", .type = LB_OPT_OBJECT, .offset = 0, .table = &calibration_table, .value = "{}",
-     .help = "how calibrated scales are found"},
+     .help = "how calibrated scales are found, and weights fitted"},
     {.key = "sensitivity", .type = LB_OPT_BOOL, IN(lb_experiment, sensitivity), .value = "false",
      .help = "each layer alone in each format, too"},
     {.key = "search", .type = LB_OPT_OBJECT, .offset = 0, .table = &search_table,

@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/format/round.h"
 #include "core/nn/model.h"
+#include "core/nn/q_params.h"
 #include "core/version.h"
 
 #include <stdio.h>
@@ -66,13 +67,25 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
     modes |= encodes ? 1u << LB_MODE_WA : 0u;
     if (lb_format_is_integer(f, &bits))
         modes |= bits <= 4 ? 1u << LB_MODE_W4A8 : 1u << LB_MODE_W8A8;
+    struct lb_format *codes = NULL;
+    struct lb_err no_codes = {0};
+    int integers = lb_q_is_integer(f);
+    for (size_t i = 0; i < f->n_layers; i++)
+        integers |= lb_q_is_integer(f->layers[i]);
+    if (!integers)
+        lb_fail(&no_codes, "its codec is not of whole numbers of at most 8 bits with one scale an output");
+    else if (!lb_format_create(l->format->codes, &codes, &no_codes) && !lb_q_check_activations(codes, &no_codes))
+        modes |= 1u << LB_MODE_INTEGER;
     const int overflow = f->config->overflow >= 0 ? f->config->overflow : (int)f->codec->overflow;
     const int lost = json_object_set_new(reply, "sha256", json_string(f->sha256)) ||
                      json_object_set_new(reply, "plugin", json_string(f->entry->file_sha256)) ||
                      json_object_set_new(reply, "wraps", json_boolean(overflow == LB_WRAP)) ||
                      json_object_set_new(reply, "modes", json_integer(modes)) ||
                      json_object_set_new(reply, "activations", json_string(encodes ? a->sha256 : "")) ||
-                     json_object_set_new(reply, "why_not", lb_json_text(no.text));
+                     json_object_set_new(reply, "why_not", lb_json_text(no.text)) ||
+                     json_object_set_new(reply, "codes", json_string(modes >> LB_MODE_INTEGER & 1 ? codes->sha256 : "")) ||
+                     json_object_set_new(reply, "no_codes", lb_json_text(no_codes.text));
+    lb_format_destroy(codes);
     lb_format_destroy(a);
     lb_format_destroy(f);
     return lost ? lb_fail(err, "out of memory: reply") : 0;
@@ -183,6 +196,8 @@ static int learn_format(const struct lb_plan *p, struct lb_format_fact *f, struc
     copy(f->plugin_sha256, sizeof f->plugin_sha256, json_string_value(json_object_get(o.reply, "plugin")));
     copy(f->activations_sha256, sizeof f->activations_sha256, json_string_value(json_object_get(o.reply, "activations")));
     copy(f->why_not, sizeof f->why_not, json_string_value(json_object_get(o.reply, "why_not")));
+    copy(f->codes_sha256, sizeof f->codes_sha256, json_string_value(json_object_get(o.reply, "codes")));
+    copy(f->no_codes, sizeof f->no_codes, json_string_value(json_object_get(o.reply, "no_codes")));
     if (f->status == LB_OK)
         f->modes = (unsigned)json_integer_value(json_object_get(o.reply, "modes"));
     f->wraps = json_is_true(json_object_get(o.reply, "wraps"));
@@ -198,7 +213,7 @@ const struct lb_format_config *lb_plan_activations(const struct lb_experiment *e
 
 int lb_mode_find(const char *name)
 {
-    static const char *const names[LB_MODES] = {"w", "wa", "w8a8", "w4a8"};
+    static const char *const names[LB_MODES] = {"w", "wa", "w8a8", "w4a8", "integer"};
     for (int i = 0; i < LB_MODES; i++)
         if (!strcmp(name, names[i]))
             return i;
@@ -215,13 +230,14 @@ static int check_mode(const struct lb_plan *p, const char *name, struct lb_err *
         const struct lb_format_fact *f = &p->formats[i];
         if (f->modes >> mode & 1)
             continue;
-        if (mode == LB_MODE_WA && f->activations != f->config) {
+        const char *why = mode == LB_MODE_WA ? f->why_not : mode == LB_MODE_INTEGER ? f->no_codes : NULL;
+        if ((mode == LB_MODE_WA && f->activations != f->config) || (mode == LB_MODE_INTEGER && f->config->activations)) {
             lb_text_free(&without);
-            return lb_fail(err, "%s: %s", p->e->path, f->why_not);
+            return lb_fail(err, "%s: format %s: %s", p->e->path, f->config->name, why);
         }
         lb_text_add(&without, "%s%s", n++ ? ", " : "", f->config->name);
-        if (mode == LB_MODE_WA)
-            lb_text_add(&without, " (%s)", f->why_not);
+        if (why)
+            lb_text_add(&without, " (%s)", why);
     }
     const int r = lb_text_end(&without, err);
     if (!r && n)
@@ -298,10 +314,17 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
         lost = json_object_set(o, "activations", f->activations->json) ||
                json_object_set_new(o, "activations_codec", json_string(f->activations_sha256)) ||
                (f->activations->calibrated && json_object_set_new(o, "calibration", json_integer((json_int_t)p->e->calibration_samples)));
+    if (!lost && mode == LB_MODE_INTEGER)
+        lost = json_object_set(o, "activations", f->codes->json) ||
+               json_object_set_new(o, "activations_codec", json_string(f->codes_sha256)) ||
+               json_object_set_new(o, "calibration", json_integer((json_int_t)p->e->calibration_samples)) ||
+               (f->codes->rule == LB_SCALE_MOVING_AVERAGE && json_object_set_new(o, "batch", json_integer((json_int_t)p->e->infer_batch)));
     if (!lost && (mode == LB_MODE_W8A8 || mode == LB_MODE_W4A8) && p->e->integer_block)
         lost = json_object_set_new(o, "integer_block", json_integer((json_int_t)p->e->integer_block));
     if (!lost && f->config->search_bits > 0)
         lost = json_object_set_new(o, "search_samples", json_integer((json_int_t)p->e->calibration_samples));
+    if (!lost && lb_config_format_fits(f->config))
+        lost = json_object_set_new(o, "fit_samples", json_integer((json_int_t)p->e->calibration_samples));
     if (lost) {
         json_decref(o);
         o = NULL;
@@ -369,9 +392,13 @@ static int learn(struct lb_plan *p, struct lb_err *err)
         if (add_backend(p, c->name, c->backend, c, err) < 0)
             return -1;
     }
+    if (lb_config_format("{\"codec\": \"U8\", \"scale\": {\"per\": \"tensor\", \"rule\": \"asymmetric\", \"calibrated\": true}}", e->path,
+                         &p->codes, err))
+        return -1;
     for (size_t i = 0; i < e->n_formats; i++) {
         p->formats[i].config = &e->formats[i];
         p->formats[i].activations = lb_plan_activations(e, i);
+        p->formats[i].codes = p->formats[i].activations != &e->formats[i] ? p->formats[i].activations : &p->codes;
         if (learn_format(p, &p->formats[i], err))
             return -1;
     }
@@ -477,6 +504,7 @@ void lb_plan_destroy(struct lb_plan *p)
     if (!p)
         return;
     lb_dataset_finish(&p->data);
+    lb_config_format_finish(&p->codes);
     lb_free(p->backends);
     lb_free(p->formats);
     lb_free(p->trainings);

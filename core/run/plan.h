@@ -10,8 +10,8 @@
 #include "core/run/config.h"
 
 /* What a trial puts into the format; bit i of lb_format_fact.modes. */
-enum lb_mode { LB_MODE_W, LB_MODE_WA, LB_MODE_W8A8, LB_MODE_W4A8, LB_MODES };
-int lb_mode_find(const char *name); /* "w", "wa", "w8a8", "w4a8"; else -1 */
+enum lb_mode { LB_MODE_W, LB_MODE_WA, LB_MODE_W8A8, LB_MODE_W4A8, LB_MODE_INTEGER, LB_MODES };
+int lb_mode_find(const char *name); /* "w", "wa", "w8a8", "w4a8", "integer"; else -1 */
 
 /* What is known of a backend or of a format before any trial: found in a child, so that a plugin that crashes is a fact too. */
 struct lb_backend_fact {
@@ -37,7 +37,10 @@ struct lb_format_fact {
     unsigned modes;                             /* that it has; a trial of another is left out */
     const struct lb_format_config *activations; /* mode wa: config or another's */
     char activations_sha256[65];
-    char why_not[512]; /* it has no mode wa, where it was asked for */
+    char why_not[512];                    /* it has no mode wa, where it was asked for */
+    const struct lb_format_config *codes; /* mode integer: the format of what layers read */
+    char codes_sha256[65];
+    char no_codes[512]; /* it has no mode integer */
 };
 
 struct lb_training {
@@ -65,6 +68,7 @@ struct lb_plan {
     size_t n_trials;
     int with_reference; /* cpu_ref is among e->backends: others are compared with it */
     struct lb_backend_options options;
+    struct lb_format_config codes; /* mode integer: of what layers read, where nothing is said of it */
 };
 
 /* Plugins must have been loaded. Fails where the data is bad or a model does not fit it; missing data is no failure, see data_missing. */

@@ -6,13 +6,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { STREAM_ROUNDING = 0x20000 };
-
 int lb_encode_parameter(const struct lb_model *m, size_t i, const struct lb_format *f, uint64_t seed, struct lb_safetensors *st,
                         struct lb_format_stats *stats, struct lb_err *err)
 {
     const struct lb_param_tensor *p = &m->params[i];
-    return lb_format_encode(f, p->name, p->value, p->ndim, p->shape, seed, STREAM_ROUNDING + (uint32_t)i, st, stats, err);
+    return lb_format_encode(f, p->name, p->value, p->ndim, p->shape, seed, LB_STREAM_ROUNDING + (uint32_t)i, st, stats, err);
 }
 
 /* One layer in one candidate. */

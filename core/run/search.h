@@ -7,6 +7,8 @@
 #include "core/nn/model.h"
 #include <jansson.h>
 
+enum { LB_STREAM_ROUNDING = 0x20000 }; /* + index of the parameter */
+
 /* Encodes parameter i of `m` in format `f` into `st`. stats: added to. */
 int lb_encode_parameter(const struct lb_model *m, size_t i, const struct lb_format *f, uint64_t seed, struct lb_safetensors *st,
                         struct lb_format_stats *stats, struct lb_err *err);

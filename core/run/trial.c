@@ -5,7 +5,9 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/format/format.h"
+#include "core/nn/fit.h"
 #include "core/nn/metrics.h"
+#include "core/nn/q_net.h"
 #include "core/nn/train.h"
 #include "core/run/measure.h"
 #include "core/run/search.h"
@@ -125,6 +127,8 @@ struct work {
     struct lb_model *f32, *m; /* as trained; the shapes alone, for formatted weights */
     struct lb_dev *d;
     struct lb_format *format, *activations; /* activations: of mode wa */
+    const struct lb_format **own;           /* of each parameter */
+    struct lb_fit *fit;                     /* NULL: weights become the nearest values */
     struct lb_format_stats stats;
     struct lb_safetensors st, stored; /* the formatted weights: in memory, and in their file */
     json_t *layers, *search;          /* what encoding did to each parameter; why each layer has its format */
@@ -162,7 +166,7 @@ static int mode_of(const struct work *w)
 static int create_net(const struct work *w, int f32, struct lb_dev *d, struct lb_net **net, struct lb_err *err)
 {
     const struct lb_net_format f = {.weights = &w->stored,
-                                    .activations = w->activations,
+                                    .activations = mode_of(w) == LB_MODE_WA ? w->activations : NULL,
                                     .integer = mode_of(w) == LB_MODE_W8A8 || mode_of(w) == LB_MODE_W4A8,
                                     .integer_block = (size_t)w->p->e->integer_block,
                                     .seed = seed_of(w)};
@@ -189,11 +193,12 @@ static void free_outputs(struct outputs *o)
     lb_free(o->logits);
 }
 
-static int calibrate(struct work *w, struct lb_err *err)
+static struct lb_calibration calibration(const struct work *w)
 {
     const struct lb_samples *s = &w->p->data.train;
     const size_t most = (size_t)w->p->e->calibration_samples;
-    return lb_calibrate(w->f32, w->d, w->activations, s->x, s->n < most ? s->n : most, batch_of(w->p), &w->st, err);
+    return (struct lb_calibration){
+        .m = w->fit ? lb_fit_model(w->fit) : w->f32, .d = w->d, .x = s->x, .n = s->n < most ? s->n : most, .batch = batch_of(w->p)};
 }
 
 /* The candidate of each parameter, where the format is searched for. */
@@ -221,8 +226,10 @@ static int note_layer(struct work *w, size_t i, const struct lb_format *f, const
     int lost = 0;
     for (size_t c = 0; codes && c < (size_t)1 << f->codec->bits; c++)
         lost |= json_array_append_new(codes, json_integer((json_int_t)s->codes[c])) != 0;
-    json_t *o = json_pack("{ss,ss,sI,sI,so,so*}", "name", p->name, "format", f->config->name, "weights", (json_int_t)s->weights, "bytes",
-                          (json_int_t)s->bytes, "sqnr_db", lb_json_number(lb_sqnr_db(s->signal, s->noise)), "codes", codes);
+    const char *fitted = w->fit ? lb_fit_text(w->fit, i) : "";
+    json_t *o = json_pack("{ss,ss,sI,sI,so,so*,ss*}", "name", p->name, "format", f->config->name, "weights", (json_int_t)s->weights,
+                          "bytes", (json_int_t)s->bytes, "sqnr_db", lb_json_number(lb_sqnr_db(s->signal, s->noise)), "codes", codes, "fit",
+                          *fitted ? fitted : NULL);
     return lost || json_array_append_new(w->layers, o) ? lb_fail(err, "out of memory: JSON") : 0;
 }
 
@@ -239,28 +246,70 @@ static void add_stats(struct lb_format_stats *all, const struct lb_format_stats 
     all->seconds += s->seconds;
 }
 
-static int encode_all(struct work *w, struct lb_err *err)
+/* The format of each parameter. */
+static int choose_formats(struct work *w, struct lb_err *err)
 {
     const struct lb_format *f = w->format;
+    const int searched = f->config->search_bits > 0;
     size_t *choice = lb_alloc(w->f32->n_params, sizeof *choice, err);
-    w->layers = json_array();
-    int r = !choice || (f->config->search_bits > 0 && search(w, choice, err)) ? -1 : 0;
-    for (size_t i = 0; !r && i < w->f32->n_params; i++) {
-        struct lb_format_stats s = {0};
-        const struct lb_format *own = f->config->search_bits > 0 ? f->layers[choice[i]] : lb_format_for(f, w->f32->params[i].name);
-        r = lb_encode_parameter(w->f32, i, own, seed_of(w), &w->st, &s, err) || note_layer(w, i, own, &s, err) ? -1 : 0;
-        add_stats(&w->stats, &s);
-    }
+    w->own = lb_alloc(w->f32->n_params, sizeof *w->own, err);
+    const int r = !choice || !w->own || (searched && search(w, choice, err)) ? -1 : 0;
+    for (size_t i = 0; !r && i < w->f32->n_params; i++)
+        w->own[i] = searched ? f->layers[choice[i]] : lb_format_for(f, w->f32->params[i].name);
     lb_free(choice);
     return r;
+}
+
+static int start_fit(struct work *w, struct lb_err *err)
+{
+    const struct lb_samples *x = &w->p->data.train;
+    const size_t most = (size_t)w->p->e->calibration_samples;
+    const struct lb_fit_args a = {
+        .f32 = w->f32, .d = w->d, .formats = w->own, .x = x->x, .n = x->n < most ? x->n : most, .batch = batch_of(w->p)};
+    return lb_config_format_fits(w->format->config) ? lb_fit_create(&a, &w->fit, err) : 0;
+}
+
+static int encode_one(struct work *w, size_t i, struct lb_err *err)
+{
+    struct lb_format_stats s = {0};
+    const int r = w->fit ? lb_fit_encode(w->fit, i, seed_of(w), LB_STREAM_ROUNDING + (uint32_t)i, &w->st, &s, err)
+                         : lb_encode_parameter(w->f32, i, w->own[i], seed_of(w), &w->st, &s, err);
+    add_stats(&w->stats, &s);
+    return r || note_layer(w, i, w->own[i], &s, err) ? -1 : 0;
+}
+
+static int encode_all(struct work *w, struct lb_err *err)
+{
+    w->layers = json_array();
+    int r = choose_formats(w, err) || start_fit(w, err) ? -1 : 0;
+    for (size_t i = 0; !r && i < w->f32->n_params; i++)
+        r = encode_one(w, i, err);
+    return r;
+}
+
+/* Weights, then what follows from them. */
+static int encode_integer(struct work *w, struct lb_err *err)
+{
+    const struct lb_calibration c = calibration(w);
+    unsigned char *integer = lb_alloc(w->f32->n_layers, 1, err);
+    w->layers = json_array();
+    int r = !integer || choose_formats(w, err) || start_fit(w, err) ? -1 : 0;
+    for (size_t i = 0; !r && i < w->f32->n_layers; i++)
+        r = w->f32->layers[i].weight >= 0 ? encode_one(w, (size_t)w->f32->layers[i].weight, err) : 0;
+    r = r || lb_q_choose(w->f32, &w->st, integer, err) ? -1 : 0;
+    for (size_t i = 0; !r && i < w->f32->n_layers; i++)
+        r = w->f32->layers[i].bias >= 0 && !integer[i] ? encode_one(w, (size_t)w->f32->layers[i].bias, err) : 0;
+    lb_free(integer);
+    return r || lb_q_make(&c, w->activations, &w->st, &w->stats, err) ? -1 : 0;
 }
 
 /* Encodes all parameters into w->st and stores them. */
 static int encode_and_store(struct work *w, struct lb_err *err)
 {
-    if (encode_all(w, err))
+    if (mode_of(w) == LB_MODE_INTEGER ? encode_integer(w, err) : encode_all(w, err))
         return -1;
-    if (w->activations && w->activations->config->calibrated && calibrate(w, err))
+    const struct lb_calibration c = calibration(w);
+    if (mode_of(w) == LB_MODE_WA && w->activations->config->calibrated && lb_calibrate(&c, w->activations, &w->st, err))
         return -1;
     w->file = lb_formatted_path(w->folder, w->t->hash, err);
     if (!w->file || lb_safetensors_write(&w->st, w->file, err))
@@ -430,7 +479,8 @@ static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err
                 lb_model_shape(&p->e->models[w->t->model], data->channels, data->height, data->width, data->classes, &w->m, err) ||
                 lb_model_load(w->f32, trained, NULL, err) || open_backend(p, w->t->backend, &w->d, err) ||
                 lb_format_create(f->config, &w->format, err) ||
-                (mode_of(w) == LB_MODE_WA && lb_format_create(f->activations, &w->activations, err)) || run_on(w, 1, w->d, &w->base, err) ||
+                (mode_of(w) == LB_MODE_WA && lb_format_create(f->activations, &w->activations, err)) ||
+                (mode_of(w) == LB_MODE_INTEGER && lb_format_create(f->codes, &w->activations, err)) || run_on(w, 1, w->d, &w->base, err) ||
                 encode_and_store(w, err) || run_formatted(w, err) || (compare && run_reference(w, err)) || fill_row(w, row, err) ||
                 fill_measured(w, measured, err)
             ? -1
@@ -448,6 +498,8 @@ int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
     const int lost = json_object_set_new(reply, "row", row), lost_too = json_object_set_new(reply, "measured", measured);
     if (!r && (lost || lost_too))
         r = lb_fail(err, "out of memory: reply");
+    lb_fit_destroy(w.fit);
+    lb_free(w.own);
     lb_safetensors_finish(&w.st);
     lb_safetensors_finish(&w.stored);
     lb_format_destroy(w.format);

@@ -9,6 +9,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/int8.h"
 #include "kernels/cpu/packed.h"
+#include "kernels/cpu/q8_rows.h"
 #include "kernels/cpu/quantize.h"
 #include "kernels/cpu/rows.h"
 
@@ -20,6 +21,8 @@ struct cpu_kernels {
     struct packed_kernels packed;
     struct quantize_kernels quantize;
     struct int8_kernels int8;
+    struct q8_kernels q8;
+    struct q8_rows_kernels q8_rows;
 };
 
 /* `avx2`, `avx512`, `vnni` (with VBMI): whether these may be used. */
@@ -32,6 +35,8 @@ static inline void cpu_kernels_init(struct cpu_kernels *k, int avx2, int avx512,
     packed_init_c(&k->packed);
     quantize_init_c(&k->quantize);
     int8_init_c(&k->int8);
+    q8_init_c(&k->q8);
+    q8_rows_init_c(&k->q8_rows);
 #ifdef __x86_64__
     if (avx2) {
         k->isa = "avx2";
@@ -41,6 +46,8 @@ static inline void cpu_kernels_init(struct cpu_kernels *k, int avx2, int avx512,
         packed_init_avx2(&k->packed);
         quantize_init_avx2(&k->quantize);
         int8_init_avx2(&k->int8);
+        q8_init_avx2(&k->q8);
+        q8_rows_init_avx2(&k->q8_rows);
     }
     if (avx512) {
         k->isa = "avx512";
@@ -50,8 +57,11 @@ static inline void cpu_kernels_init(struct cpu_kernels *k, int avx2, int avx512,
         packed_init_avx512(&k->packed);
         quantize_init_avx512(&k->quantize);
     }
-    if (avx512 && vnni)
+    if (avx512 && vnni) {
         int8_init_vnni(&k->int8);
+        q8_init_vnni(&k->q8);
+        q8_rows_init_vnni(&k->q8_rows);
+    }
 #else
     (void)avx2, (void)avx512, (void)vnni;
 #endif

@@ -78,6 +78,20 @@ static const struct lb_backend cpu = {
     .quantize = cpu_quantize,
     .gemm_int8 = cpu_gemm_int8,
     .conv2d_int8 = cpu_conv2d_int8,
+    .q_weights_create = cpu_q_weights_create,
+    .q_weights_free = cpu_q_weights_free,
+    .q_dense = cpu_q_dense,
+    .q_conv2d = cpu_q_conv2d,
+    .q_quantize = cpu_q_quantize,
+    .q_dequantize = cpu_q_dequantize,
+    .q_gemm = cpu_q_gemm,
+    .q_table = cpu_q_table,
+    .q_binary = cpu_q_binary,
+    .q_requantize = cpu_q_requantize,
+    .q_pool = cpu_q_pool,
+    .q_copy = cpu_q_copy,
+    .q_im2col = cpu_q_im2col,
+    .q_col2im = cpu_q_col2im,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&cpu.base, NULL};

@@ -39,5 +39,19 @@ void cpu_weights_free(void *dev, void *w);
 void *cpu_quantizer_create(void *dev, const struct lb_quantizer *q, char *why, size_t why_size); /* cpu_quantize.c */
 void cpu_quantizer_free(void *dev, void *q);
 int cpu_quantize(void *dev, const struct lb_quantize *op);
+void *cpu_q_weights_create(void *dev, const struct lb_q_matrix *w, size_t *bytes); /* cpu_q_weights.c */
+void cpu_q_weights_free(void *dev, void *w);
+int cpu_q_dense(void *dev, const struct lb_q_dense *op);
+int cpu_q_conv2d(void *dev, const struct lb_q_conv2d *op);
+int cpu_q_gemm(void *dev, const struct lb_q_gemm *op);
+int cpu_q_table(void *dev, const struct lb_q_table *op); /* cpu_q_rows.c */
+int cpu_q_binary(void *dev, const struct lb_q_binary *op);
+int cpu_q_requantize(void *dev, const struct lb_q_requantize *op);
+int cpu_q_quantize(void *dev, const struct lb_q_quantize *op);
+int cpu_q_dequantize(void *dev, const struct lb_q_dequantize *op);
+int cpu_q_pool(void *dev, const struct lb_q_pool *op); /* cpu_q_images.c */
+int cpu_q_copy(void *dev, const struct lb_q_copy *op);
+int cpu_q_im2col(void *dev, const struct lb_q_columns *op);
+int cpu_q_col2im(void *dev, const struct lb_q_col2im *op);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* vulkan.c - the backend for GPUs: forward, backward, loss and update on the device, with the bits of cpu_ref. */
 #include "plugins/vulkan/vulkan.h"
+#include "plugins/vulkan/vulkan_q.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -203,6 +204,20 @@ static const struct lb_backend vulkan = {
     .quantizer_create = vulkan_quantizer_create,
     .quantizer_free = vulkan_quantizer_free,
     .quantize = vulkan_quantize,
+    .q_weights_create = vulkan_q_weights_create,
+    .q_weights_free = vulkan_q_weights_free,
+    .q_dense = vulkan_q_dense,
+    .q_conv2d = vulkan_q_conv2d,
+    .q_gemm = vulkan_q_gemm,
+    .q_table = vulkan_q_table,
+    .q_binary = vulkan_q_binary,
+    .q_pool = vulkan_q_pool,
+    .q_copy = vulkan_q_copy,
+    .q_im2col = vulkan_q_im2col,
+    .q_col2im = vulkan_q_col2im,
+    .q_requantize = vulkan_q_requantize,
+    .q_quantize = vulkan_q_quantize,
+    .q_dequantize = vulkan_q_dequantize,
 };
 
 LB_EXPORT const struct lb_plugin *const lb_plugins[] = {&vulkan.base, NULL};

@@ -11,6 +11,7 @@
  *   vulkan_test.c       the test of the device's arithmetic
  *   vulkan_ops.c, vulkan_sums.c, vulkan_gemm.c, vulkan_conv.c   the ops;  vulkan_tiles.c  which tile a product gets
  *   vulkan_weights.c, vulkan_codes.c   weights that stay packed;  vulkan_int8.c  integer products with them;  vulkan_quantize.c  encoding
+ *   vulkan_q.h, vulkan_q_*.c   integer tensors
  *
  * A dispatch binds up to four storage buffers (bindings 0 to 3 of set 0) and pushes up to 128 bytes: four element offsets, one for each binding,
  * then the arguments of the shader. A shader takes its place in a one-dimensional row of work groups from kernels/vulkan/common.glsl. */
@@ -78,6 +79,20 @@ enum vulkan_kernel {
     KERNEL_SCALES,
     KERNEL_APPLY,
     KERNEL_BYTES,
+    KERNEL_Q_TABLE,
+    KERNEL_Q_BINARY,
+    KERNEL_Q_REQUANTIZE,
+    KERNEL_Q_QUANTIZE,
+    KERNEL_Q_DEQUANTIZE,
+    KERNEL_Q_COPY,
+    KERNEL_Q_PACK_QUADS,
+    KERNEL_Q_PACK_COLUMNS,
+    KERNEL_Q_POOL, /* one at a time, and by quads */
+    KERNEL_Q_POOL_LAST,
+    KERNEL_Q_IM2COL,
+    KERNEL_Q_IM2COL_LAST,
+    KERNEL_Q_COL2IM,
+    KERNEL_Q_COL2IM_LAST,
     KERNEL_DEVICE_TEST,
     KERNEL_FUNCTION_TEST,
     KERNEL_TILES, /* enum vulkan_product x enum vulkan_tile_shape */
@@ -422,6 +437,8 @@ int vulkan_bytes(struct vulkan_device *d, struct lb_ref x, size_t rows, size_t c
  * its arguments are in f), else NULL. */
 int vulkan_tiles(struct vulkan_device *d, enum vulkan_product product, const struct vulkan_operand operand[VULKAN_OPERANDS],
                  const struct vulkan_factors *f, const struct vulkan_weights *w);
+
+int vulkan_can_lanes(const struct vulkan_device *d); /* what the shaders for CPUs need of subgroups */
 
 int vulkan_gemm(void *dev, const struct lb_gemm *o);
 int vulkan_conv2d(void *dev, const struct lb_conv2d *o);

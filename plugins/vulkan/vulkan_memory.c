@@ -195,7 +195,7 @@ int vulkan_buf_create(void *dev, struct lb_buf *b)
     struct vulkan_buffer *made = d->host->alloc(d->host, sizeof *made);
     if (!made)
         return vulkan_fail(d, "out of memory");
-    const VkDeviceSize bytes = b->bytes ? b->bytes : 4;
+    const VkDeviceSize bytes = b->bytes ? (b->bytes + 3) / 4 * 4 : 4; /* shaders read words */
     struct vulkan_commands *c = vulkan_buffer_create(d, PLACE_DEVICE, bytes, made) ? NULL : vulkan_commands(d);
     if (!c) {
         vulkan_buffer_destroy(d, made);

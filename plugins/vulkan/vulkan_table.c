@@ -24,6 +24,14 @@ EMBED(quantize, "kernels/vulkan/quantize.comp")
 EMBED(integers, "kernels/vulkan/integers.comp")
 EMBED(unpack, "kernels/vulkan/unpack.comp")
 EMBED(packed, "kernels/vulkan/packed.glsl")
+EMBED(q_out, "kernels/vulkan/q_out.glsl")
+EMBED(q_factors, "kernels/vulkan/q_factors.glsl")
+EMBED(q_plain, "kernels/vulkan/q_plain.comp")
+EMBED(q_lanes, "kernels/vulkan/q_lanes.comp")
+EMBED(q_elements, "kernels/vulkan/q_elements.comp")
+EMBED(q_pack, "kernels/vulkan/q_pack.comp")
+EMBED(q_images, "kernels/vulkan/q_images.comp")
+EMBED(q_copy, "kernels/vulkan/q_copy.comp")
 
 #define SOURCE(path, name)                                                                                                                 \
     {                                                                                                                                      \
@@ -45,6 +53,14 @@ const struct vulkan_source vulkan_sources[] = {SOURCE("kernels/canon.h", canon),
                                                SOURCE("kernels/vulkan/unpack.comp", unpack),
                                                SOURCE("kernels/vulkan/integers.comp", integers),
                                                SOURCE("kernels/vulkan/quantize.comp", quantize),
+                                               SOURCE("kernels/vulkan/q_out.glsl", q_out),
+                                               SOURCE("kernels/vulkan/q_factors.glsl", q_factors),
+                                               SOURCE("kernels/vulkan/q_plain.comp", q_plain),
+                                               SOURCE("kernels/vulkan/q_lanes.comp", q_lanes),
+                                               SOURCE("kernels/vulkan/q_elements.comp", q_elements),
+                                               SOURCE("kernels/vulkan/q_pack.comp", q_pack),
+                                               SOURCE("kernels/vulkan/q_images.comp", q_images),
+                                               SOURCE("kernels/vulkan/q_copy.comp", q_copy),
                                                {NULL, NULL, NULL}};
 
 /* A product by each shape of tile. */
@@ -86,6 +102,20 @@ const struct vulkan_shader vulkan_shaders[KERNELS] = {
     [KERNEL_SCALES] = {"kernels/vulkan/quantize.comp", "SCALES", NULL, 0, NULL},
     [KERNEL_APPLY] = {"kernels/vulkan/quantize.comp", "APPLY", NULL, 0, NULL},
     [KERNEL_BYTES] = {"kernels/vulkan/quantize.comp", "BYTES", NULL, 0, NULL},
+    [KERNEL_Q_TABLE] = {"kernels/vulkan/q_elements.comp", "TABLE", NULL, 0, NULL},
+    [KERNEL_Q_BINARY] = {"kernels/vulkan/q_elements.comp", "BINARY", NULL, 0, NULL},
+    [KERNEL_Q_REQUANTIZE] = {"kernels/vulkan/q_elements.comp", "REQUANTIZE", NULL, 0, NULL},
+    [KERNEL_Q_QUANTIZE] = {"kernels/vulkan/q_elements.comp", "QUANTIZE", NULL, 0, NULL},
+    [KERNEL_Q_DEQUANTIZE] = {"kernels/vulkan/q_elements.comp", "DEQUANTIZE", NULL, 0, NULL},
+    [KERNEL_Q_COPY] = {"kernels/vulkan/q_copy.comp", "", NULL, 0, NULL},
+    [KERNEL_Q_PACK_QUADS] = {"kernels/vulkan/q_pack.comp", "QUADS", NULL, 0, NULL},
+    [KERNEL_Q_PACK_COLUMNS] = {"kernels/vulkan/q_pack.comp", "COLUMNS", NULL, 0, NULL},
+    [KERNEL_Q_POOL] = {"kernels/vulkan/q_images.comp", "POOL", NULL, 0, NULL},
+    [KERNEL_Q_POOL + 1] = {"kernels/vulkan/q_images.comp", "POOL QUADS", NULL, 0, NULL},
+    [KERNEL_Q_IM2COL] = {"kernels/vulkan/q_images.comp", "IM2COL", NULL, 0, NULL},
+    [KERNEL_Q_IM2COL + 1] = {"kernels/vulkan/q_images.comp", "IM2COL QUADS", NULL, 0, NULL},
+    [KERNEL_Q_COL2IM] = {"kernels/vulkan/q_images.comp", "COL2IM", NULL, 0, NULL},
+    [KERNEL_Q_COL2IM + 1] = {"kernels/vulkan/q_images.comp", "COL2IM QUADS", NULL, 0, NULL},
     [KERNEL_DEVICE_TEST] = {"kernels/vulkan/device_test.comp", "", NULL, 0, NULL},
     [KERNEL_FUNCTION_TEST] = {"kernels/vulkan/device_test.comp", "FUNCTIONS", NULL, 0, NULL},
     [KERNEL_SGD] = {"kernels/vulkan/elements.comp", "SGD", NULL, 0, NULL},

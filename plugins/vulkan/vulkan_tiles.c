@@ -47,7 +47,7 @@ static enum vulkan_tile_shape gpu_shape(const struct vulkan_device *d, const str
     return fits(d, SHAPE_TILES) ? SHAPE_TILES : VULKAN_SHAPES;
 }
 
-static int can_lanes(const struct vulkan_device *d)
+int vulkan_can_lanes(const struct vulkan_device *d)
 {
     enum { NEEDED = VK_SUBGROUP_FEATURE_VOTE_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT };
     return d->t.subgroup == LANES && (d->t.subgroup_operations & NEEDED) == NEEDED;
@@ -96,7 +96,7 @@ int vulkan_tiles(struct vulkan_device *d, enum vulkan_product product, const str
     if (is_cpu && product == PRODUCT_GEMM)
         product = by_quads(d, operand, f, w != NULL);
     const enum vulkan_tile_shape shape = is_cpu ? lanes_shape(d, product, f) : gpu_shape(d, f, parted ? segments : 1);
-    if (shape == VULKAN_SHAPES || (is_cpu && !can_lanes(d)))
+    if (shape == VULKAN_SHAPES || (is_cpu && !vulkan_can_lanes(d)))
         return 0;
     struct vulkan_dispatch c = {.kernel = (enum vulkan_kernel)(KERNEL_TILES + product * VULKAN_SHAPES + shape),
                                 .args = f,

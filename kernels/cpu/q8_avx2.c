@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifdef __AVX2__
+#include "kernels/cpu/q8_body.h"
+
+void q8_init_avx2(struct q8_kernels *k)
+{
+    q8_init(k);
+}
+#else
+typedef int q8_avx2_is_not_for_this_machine;
+#endif

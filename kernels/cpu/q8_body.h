@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* q8_body.h - the text of q8_*.c: tiles of sums that stay in registers over all of k, then lie in the first cache until they are rounded. */
+#ifndef LB_Q8_BODY_H
+#define LB_Q8_BODY_H
+
+#include "kernels/cpu/q8_lanes.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+#ifdef __AVX512VNNI__
+#define Q8_ISA "vnni"
+#else
+#define Q8_ISA VEC_ISA
+#endif
+
+enum {
+    PER_PANEL = Q8_PANEL / VEC, /* vectors */
+    /* Rows of a tile of four, two panels or one; 0: none is that wide. */
+    ROWS_4 = VEC == 16 ? 6 : 0,
+    ROWS_2 = VEC == 16 ? 8 : 0,
+    ROWS_1 = VEC == 16  ? 14
+             : VEC == 8 ? 4
+                        : 2,
+    MOST_ROWS = ROWS_1,
+    MOST_ACC = VEC == 16 ? 4 * ROWS_4 : ROWS_1 * PER_PANEL,
+    TILE_WIDTH = VEC == 16 ? Q8_WIDE * Q8_PANEL : Q8_PANEL
+};
+
+/* ---- Tiles ---- */
+
+struct tile {
+    const struct q8_task *t;
+    const unsigned char *a;
+    const int8_t *w; /* of the first panel */
+    size_t step;     /* bytes from line to line */
+    const int32_t *start;
+    int32_t *sums; /* (rows, panels, 16) */
+};
+
+INLINE ivec quad(const unsigned char *a, ivec flip)
+{
+    int32_t x;
+    memcpy(&x, a, sizeof x);
+    return ivec_xor(ivec_set(x), flip);
+}
+
+INLINE void products(const struct tile *z, int rows, int panels)
+{
+    const int vecs = panels * PER_PANEL;
+    const struct q8_task *t = z->t;
+    const size_t ld = t->ld, step = z->step;
+    const ivec flip = ivec_set((int32_t)(t->flip * 0x01010101u));
+    const int8_t *w = z->w;
+    ivec acc[MOST_ACC];
+    UNROLL for (int j = 0; j < vecs; j++)
+    {
+        const ivec start = ivec_load(z->start + (size_t)j * VEC);
+        UNROLL for (int i = 0; i < rows; i++) acc[i * vecs + j] = start;
+    }
+    for (size_t r = 0; r < t->runs; r++) {
+        const unsigned char *a = z->a + t->run[r].at;
+        for (const unsigned char *end = a + t->run[r].lines * Q8_K; a < end; a += Q8_K, w += step) {
+            ivec line[4];
+            UNROLL for (int j = 0; j < vecs; j++) line[j] = ivec_load(w + (size_t)j * VEC * 4);
+            UNROLL for (int i = 0; i < rows; i++)
+            {
+                const ivec q = quad(a + (size_t)i * ld, flip);
+                UNROLL for (int j = 0; j < vecs; j++) acc[i * vecs + j] = ivec_dot(acc[i * vecs + j], q, line[j], 0);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < rows * vecs; i++) ivec_store(z->sums + (size_t)i * VEC, acc[i]);
+}
+
+#define TILE(r, p)                                                                                                                         \
+    static void tile_##r##_##p(const struct tile *z)                                                                                       \
+    {                                                                                                                                      \
+        products(z, r, p);                                                                                                                 \
+    }
+#if defined(__AVX512VNNI__)
+TILE(1, 1)
+TILE(2, 1)
+TILE(3, 1)
+TILE(4, 1)
+TILE(5, 1)
+TILE(6, 1)
+TILE(7, 1)
+TILE(8, 1)
+TILE(9, 1)
+TILE(10, 1)
+TILE(11, 1)
+TILE(12, 1)
+TILE(13, 1)
+TILE(14, 1)
+TILE(1, 2)
+TILE(2, 2)
+TILE(3, 2)
+TILE(4, 2)
+TILE(5, 2)
+TILE(6, 2)
+TILE(7, 2)
+TILE(8, 2)
+TILE(1, 4)
+TILE(2, 4)
+TILE(3, 4)
+TILE(4, 4)
+TILE(5, 4)
+TILE(6, 4)
+static void (*const tiles_1[])(const struct tile *z) = {tile_1_1, tile_2_1, tile_3_1,  tile_4_1,  tile_5_1,  tile_6_1,  tile_7_1,
+                                                        tile_8_1, tile_9_1, tile_10_1, tile_11_1, tile_12_1, tile_13_1, tile_14_1};
+static void (*const tiles_2[])(const struct tile *z) = {tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2};
+static void (*const tiles_4[])(const struct tile *z) = {tile_1_4, tile_2_4, tile_3_4, tile_4_4, tile_5_4, tile_6_4};
+#else
+TILE(1, 1)
+TILE(2, 1)
+#if defined(__AVX2__)
+TILE(3, 1)
+TILE(4, 1)
+static void (*const tiles_1[])(const struct tile *z) = {tile_1_1, tile_2_1, tile_3_1, tile_4_1};
+#else
+static void (*const tiles_1[])(const struct tile *z) = {tile_1_1, tile_2_1};
+#endif
+#endif
+#undef TILE
+
+/* Does a tile, of all the panels of a group or of one. */
+static void run_tile(const struct tile *z, size_t rows, size_t panels)
+{
+#ifdef __AVX512VNNI__
+    if (panels == 4)
+        tiles_4[rows - 1](z);
+    else if (panels == 2)
+        tiles_2[rows - 1](z);
+    else
+#endif
+        tiles_1[rows - 1](z);
+    (void)panels;
+}
+
+/* ---- What becomes of the sums ---- */
+
+static void requantize_some(const int32_t *v, size_t n, const double *f, int one, const struct q8_held *h, unsigned char *y)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        q8_store(v + i, one ? f : f + i, h, y + i, 16);
+    if (i < n) {
+        int32_t some[16] = {0};
+        memcpy(some, v + i, (n - i) * sizeof *some);
+        q8_store(some, one ? f : f + i, h, y + i, n - i);
+    }
+}
+
+static void requantize(const int32_t *v, size_t n, const double *f, int one, const struct q8_out *o, unsigned char *y)
+{
+    const struct q8_held h = q8_held_of(o);
+    if (h.small) {
+        const struct q8_held small = {h.least, h.most, h.zero, 1};
+        requantize_some(v, n, f, one, &small, y);
+    } else
+        requantize_some(v, n, f, one, &h, y);
+}
+
+/* Takes zeros[j] sums[i] away. */
+static void take_zeros(int32_t *v, size_t rows, size_t width, const int32_t *zeros, const int32_t *sums)
+{
+    for (size_t i = 0; i < rows; i++, v += width)
+        for (size_t j = 0; j < width; j++)
+            v[j] = (int32_t)((uint32_t)v[j] - (uint32_t)zeros[j] * (uint32_t)sums[i]);
+}
+
+/* Rows of sums, `width` apart, n of each: to c, at element `at`. */
+static void store(const struct q8_task *t, const int32_t *v, size_t rows, size_t width, size_t n, const double *f, size_t at)
+{
+    if (t->out.bytes == 4) {
+        for (size_t i = 0; i < rows; i++)
+            memcpy((int32_t *)t->c + at + i * t->ldc, v + i * width, n * sizeof *v);
+        return;
+    }
+    const struct q8_held h = q8_held_of(&t->out);
+    unsigned char *y = (unsigned char *)t->c + at;
+    for (size_t i = 0; i < rows; i++, v += width, y += t->ldc)
+        for (size_t j = 0; j < n; j += 16)
+            q8_store(v + j, f + j, &h, y + j, n - j);
+}
+
+/* ---- The product ---- */
+
+/* All rows h of the panels at `place` (counted from `first`), `panels` of them together, of a group of `group`. */
+static void some_rows(const struct q8_task *t, size_t h, struct tile *z, size_t place, size_t panels)
+{
+    const size_t most = panels == 4 ? ROWS_4 : panels == 2 ? ROWS_2 : ROWS_1, tiles = (t->rows + most - 1) / most;
+    const size_t at = place * Q8_PANEL, width = panels * Q8_PANEL, n = t->n - at < width ? t->n - at : width;
+    for (size_t i = 0, tile = 0, rows; tile < tiles; tile++, i += rows) {
+        rows = t->rows * (tile + 1) / tiles - i;
+        z->a = t->a + h * t->outer_ld + i * t->ld;
+        run_tile(z, rows, panels);
+        if (t->zeros)
+            take_zeros(z->sums, rows, width, t->zeros + at, t->sums + h * t->rows + i);
+        store(t, z->sums, rows, width, n, t->f ? t->f + at : NULL, h * t->outer_ldc + i * t->ldc + at);
+    }
+}
+
+static void product(const struct q8_task *t)
+{
+    _Alignas(64) int32_t sums[MOST_ACC * VEC];
+    for (size_t p = t->first, first, group; p < t->end; p = first + group) {
+        group = q8_group(p, t->panels, &first);
+        const size_t together = VEC == 16 ? group : 1;
+        for (size_t j = 0; j < group; j += together) {
+            const size_t place = p + j - t->first;
+            struct tile z = {.t = t,
+                             .w = t->w + ((p - t->first) * t->lines + j) * Q8_LINE,
+                             .step = group * Q8_LINE,
+                             .start = t->start + place * Q8_PANEL,
+                             .sums = sums};
+            for (size_t h = 0; h < t->outers && place * Q8_PANEL < t->n; h++)
+                some_rows(t, h, &z, place, together);
+        }
+    }
+}
+
+/* ---- Weights ---- */
+
+static void unpack(const unsigned char *codes, size_t lines, size_t panels, unsigned char flip, const int8_t *sub, int8_t *w)
+{
+    for (size_t l = 0; l < lines; l++)
+        for (size_t p = 0; p < panels; p++, codes += Q8_LINE / 2, w += Q8_LINE) {
+            const int8_t *s = sub + p * Q8_LINE;
+            for (size_t i = 0; i < Q8_LINE / 2; i++)
+                w[i] = (int8_t)(((codes[i] & 15) ^ flip) - s[i]);
+            for (size_t i = 0; i < Q8_LINE / 2; i++)
+                w[i + Q8_LINE / 2] = (int8_t)(((codes[i] >> 4) ^ flip) - s[i + Q8_LINE / 2]);
+        }
+}
+
+/* Up to four k of up to 16 outputs, element by element; the others become 0. */
+static void pack_some(const unsigned char *b, size_t of_output, size_t of_k, size_t n, size_t left, unsigned char flip, int8_t *line)
+{
+    memset(line, 0, Q8_LINE);
+    for (size_t k = 0; k < Q8_K && k < left; k++)
+        for (size_t j = 0; j < n; j++)
+            line[j * Q8_K + k] = (int8_t)(b[j * of_output + k * of_k] ^ flip);
+}
+
+/* Four k of 16 outputs, which lie side by side. */
+INLINE void pack_line(const unsigned char *b, size_t ld, unsigned char flip, int8_t *line)
+{
+    unsigned char t[Q8_LINE];
+    for (size_t j = 0; j < Q8_PANEL; j++)
+        for (size_t k = 0; k < Q8_K; k++)
+            t[j * Q8_K + k] = b[k * ld + j] ^ flip;
+    memcpy(line, t, sizeof t);
+}
+
+/* Lines of 16 rows that lie one behind the other: VEC lines at a time; returns how many were made. */
+static size_t pack_turned(const unsigned char *b, size_t ld, size_t k, unsigned char flip, int8_t *w, size_t step)
+{
+    const ivec flips = ivec_set((int32_t)(flip * 0x01010101u));
+    size_t l = 0;
+    for (; (l + VEC) * Q8_K <= k; l += VEC)
+        for (size_t j = 0; j < Q8_PANEL; j += VEC) {
+            ivec r[VEC];
+            vec turned[VEC];
+            for (size_t i = 0; i < VEC; i++)
+                r[i] = ivec_xor(ivec_load(b + (j + i) * ld + l * Q8_K), flips);
+            memcpy(turned, r, sizeof turned);
+            vec_transpose(turned);
+            for (size_t i = 0; i < VEC; i++)
+                memcpy(w + (l + i) * step + j * Q8_K, &turned[i], sizeof turned[i]);
+        }
+    return l;
+}
+
+static void pack(const unsigned char *b, size_t ld, int turned, size_t n, size_t k, unsigned char flip, size_t p, size_t panels, int8_t *w,
+                 int32_t *sums)
+{
+    size_t first, l = 0;
+    const size_t lines = (k + Q8_K - 1) / Q8_K, step = q8_group(p, panels, &first) * Q8_LINE;
+    int8_t *line = w + q8_place(p * Q8_PANEL, 0, panels, lines);
+    const size_t of_output = turned ? ld : 1, of_k = turned ? 1 : ld;
+    ivec sum[PER_PANEL];
+    if (n == Q8_PANEL && turned)
+        l = pack_turned(b, ld, k, flip, line, step);
+    for (; n == Q8_PANEL && !turned && (l + 1) * Q8_K <= k; l++)
+        pack_line(b + l * Q8_K * ld, ld, flip, line + l * step);
+    for (; l < lines; l++)
+        pack_some(b + l * Q8_K * of_k, of_output, of_k, n, k - l * Q8_K, flip, line + l * step);
+    for (int j = 0; j < PER_PANEL; j++)
+        sum[j] = ivec_set(0);
+    for (l = 0; l < lines; l++)
+        for (int j = 0; j < PER_PANEL; j++)
+            sum[j] = ivec_dot(sum[j], ivec_set(0x01010101), ivec_load(line + l * step + (size_t)j * VEC * 4), 0);
+    for (int j = 0; j < PER_PANEL; j++)
+        ivec_store(sums + (size_t)j * VEC, sum[j]);
+}
+
+static void q8_init(struct q8_kernels *k)
+{
+    *k = (struct q8_kernels){.isa = Q8_ISA, .product = product, .requantize = requantize, .unpack = unpack, .pack = pack};
+}
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* q8_lanes.h - sixteen sums become bytes, in each instruction set. */
+#ifndef LB_Q8_LANES_H
+#define LB_Q8_LANES_H
+
+#include "kernels/cpu/int8_lanes.h"
+#include "kernels/cpu/q8.h"
+
+/* A number of magnitude below 2^51 that is added to this is rounded to a whole one, half to even, whose last 32 bits are those of the sum. */
+#define Q8_SHIFTER 0x1.8p52
+
+/* How sums are rounded and held: R(v) within least and most, then zero is added. */
+struct q8_held {
+    int32_t least, most, zero;
+    int small;
+};
+
+static inline struct q8_held q8_held_of(const struct q8_out *o)
+{
+    return (struct q8_held){o->low - o->zero, o->high - o->zero, o->zero, o->small};
+}
+
+#ifdef __AVX512VNNI__
+
+static inline ivec ivec_xor(ivec a, ivec b)
+{
+    return _mm512_xor_si512(a, b);
+}
+static inline ivec ivec_sub(ivec a, ivec b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+
+/* Eight sums times f, rounded: in the low halves of the lanes. */
+static inline __attribute__((always_inline)) __m512i q8_rounded(const int32_t *v, const double *f, const struct q8_held *h)
+{
+    const __m512d x = _mm512_cvtepi32_pd(_mm256_loadu_si256((const __m256i *)(const void *)v)), shifter = _mm512_set1_pd(Q8_SHIFTER);
+    if (h->small)
+        return _mm512_castpd_si512(_mm512_fmadd_pd(x, _mm512_loadu_pd(f), shifter)); /* the product is exact: it is rounded once */
+    const __m512d t = _mm512_min_pd(_mm512_mul_pd(x, _mm512_loadu_pd(f)), _mm512_set1_pd(h->most));
+    return _mm512_castpd_si512(_mm512_add_pd(_mm512_max_pd(t, _mm512_set1_pd(h->least)), shifter));
+}
+
+/* The first n of the sums v[16] become bytes. */
+static inline __attribute__((always_inline)) void q8_store(const int32_t *v, const double *f, const struct q8_held *h, unsigned char *y,
+                                                           size_t n)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i r = _mm512_permutex2var_epi32(q8_rounded(v, f, h), even, q8_rounded(v + 8, f + 8, h));
+    const __m512i held = _mm512_max_epi32(_mm512_min_epi32(r, ivec_set(h->most)), ivec_set(h->least));
+    const __m128i bytes = _mm512_cvtepi32_epi8(_mm512_add_epi32(held, ivec_set(h->zero)));
+    if (n >= 16)
+        _mm_storeu_si128((__m128i *)(void *)y, bytes);
+    else
+        _mm_mask_storeu_epi8(y, (__mmask16)((1u << n) - 1), bytes);
+}
+
+/* The whole numbers nearest to t, held, zero added, at y, the first n of them; a NaN counts as 0. */
+static inline __attribute__((always_inline)) void vec_store_held(unsigned char *y, size_t n, vec t, const struct q8_held *h)
+{
+    const vec number = _mm512_maskz_mov_ps((vec_mask)~vec_is_nan(t), t);
+    const vec held = _mm512_max_ps(_mm512_min_ps(number, vec_set((float)h->most)), vec_set((float)h->least));
+    const ivec whole = _mm512_add_epi32(_mm512_cvtps_epi32(held), ivec_set(h->zero));
+    if (n >= VEC)
+        _mm_storeu_si128((__m128i *)(void *)y, _mm512_cvtepi32_epi8(whole));
+    else
+        _mm512_mask_cvtepi32_storeu_epi8(y, vec_first(n), whole);
+}
+
+#elif defined(__AVX2__) && defined(__FMA__)
+
+static inline ivec ivec_xor(ivec a, ivec b)
+{
+    return _mm256_xor_si256(a, b);
+}
+static inline ivec ivec_sub(ivec a, ivec b)
+{
+    return _mm256_sub_epi32(a, b);
+}
+
+static inline __attribute__((always_inline)) __m256 q8_rounded(const int32_t *v, const double *f, const struct q8_held *h)
+{
+    const __m256d x = _mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i *)(const void *)v)), shifter = _mm256_set1_pd(Q8_SHIFTER);
+    if (h->small)
+        return _mm256_castpd_ps(_mm256_fmadd_pd(x, _mm256_loadu_pd(f), shifter));
+    const __m256d t = _mm256_min_pd(_mm256_mul_pd(x, _mm256_loadu_pd(f)), _mm256_set1_pd(h->most));
+    return _mm256_castpd_ps(_mm256_add_pd(_mm256_max_pd(t, _mm256_set1_pd(h->least)), shifter));
+}
+
+/* Eight of them, zero added. */
+static inline __attribute__((always_inline)) __m256i q8_eight(const int32_t *v, const double *f, const struct q8_held *h)
+{
+    const __m256 mixed = _mm256_shuffle_ps(q8_rounded(v, f, h), q8_rounded(v + 4, f + 4, h), 0x88);
+    const __m256i r = _mm256_permute4x64_epi64(_mm256_castps_si256(mixed), 0xd8);
+    return _mm256_add_epi32(_mm256_max_epi32(_mm256_min_epi32(r, ivec_set(h->most)), ivec_set(h->least)), ivec_set(h->zero));
+}
+
+static inline __attribute__((always_inline)) void q8_store(const int32_t *v, const double *f, const struct q8_held *h, unsigned char *y,
+                                                           size_t n)
+{
+    const __m256i words = _mm256_packs_epi32(q8_eight(v, f, h), q8_eight(v + 8, f + 8, h));
+    const __m256i low = _mm256_and_si256(_mm256_permute4x64_epi64(words, 0xd8), _mm256_set1_epi16(255));
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    if (n >= 16)
+        _mm_storeu_si128((__m128i *)(void *)y, bytes);
+    else
+        memcpy(y, &bytes, n);
+}
+
+/* The whole numbers nearest to t, held, zero added, at y, the first n of them; a NaN counts as 0. */
+static inline __attribute__((always_inline)) void vec_store_held(unsigned char *y, size_t n, vec t, const struct q8_held *h)
+{
+    const vec number = vec_select(vec_is_nan(t), vec_zero(), t);
+    const vec held = _mm256_max_ps(_mm256_min_ps(number, vec_set((float)h->most)), vec_set((float)h->least));
+    const ivec whole = _mm256_and_si256(_mm256_add_epi32(_mm256_cvtps_epi32(held), ivec_set(h->zero)), ivec_set(255));
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    const uint64_t bytes = (uint64_t)_mm_cvtsi128_si64(_mm_packus_epi16(words, words));
+    memcpy(y, &bytes, n < VEC ? n : VEC);
+}
+
+#else
+
+static inline ivec ivec_xor(ivec a, ivec b)
+{
+    return a ^ b;
+}
+static inline ivec ivec_sub(ivec a, ivec b)
+{
+    return (ivec)((uvec)a - (uvec)b);
+}
+
+static inline void q8_store(const int32_t *v, const double *f, const struct q8_held *h, unsigned char *y, size_t n)
+{
+    const double least = h->least, most = h->most;
+    for (size_t i = 0; i < 16 && i < n; i++) {
+        const double x = v[i] * f[i], t = x < least ? least : x > most ? most : x, whole = t + Q8_SHIFTER;
+        int64_t bits;
+        memcpy(&bits, &whole, sizeof bits);
+        y[i] = (unsigned char)((uint32_t)bits + (uint32_t)h->zero);
+    }
+}
+
+/* The whole numbers nearest to t, held, zero added, at y, the first n of them; a NaN counts as 0. */
+static inline __attribute__((always_inline)) void vec_store_held(unsigned char *y, size_t n, vec t, const struct q8_held *h)
+{
+    const vec number = vec_select(vec_is_nan(t), vec_zero(), t), least = vec_set((float)h->least), most = vec_set((float)h->most);
+    const vec low = vec_select(vec_less(number, least), least, number), whole = vec_whole(vec_select(vec_less(most, low), most, low));
+    for (size_t i = 0; i < VEC && i < n; i++)
+        y[i] = (unsigned char)((int32_t)whole[i] + h->zero);
+}
+
+#endif
+
+#endif
