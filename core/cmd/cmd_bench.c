@@ -45,8 +45,8 @@ static void take_op(struct argp_state *state, struct args *a, const char *arg)
         argp_error(state, "one op at a time, found \"%s\" and \"%s\"", a->o.op, arg);
     if (!lb_bench_ops[n]) {
         const char *near = lb_nearest(arg, lb_bench_ops, n);
-        argp_error(state, "expected gemm, gemv, conv, train, forward or codec, found \"%s\"%s%s%s", arg, near ? "; did you mean \"" : "",
-                   near ? near : "", near ? "\"?" : "");
+        argp_error(state, "expected gemm, gemv, gemm_packed, gemm_int8, gemm_u8s8, conv, train, forward or codec, found \"%s\"%s%s%s", arg,
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     }
     a->o.op = arg;
 }
@@ -120,7 +120,8 @@ static const char doc[] = /* what stands behind \v comes after the options */
     "`spread` the distance of their quartiles as a share of it, `best` the fastest. `ratio` is the share of what the machine can do "
     "(`of`), "
     "measured in the same turns. vs_openblas, vs_onednn and vs_cpu_ref say how many times as fast a row is as the fastest `method` of that "
-    "one. For a convolution these are its own convolutions, and, \"alone\", the matrix product without the making of the matrix. With b "
+    "one, vs_f32 as the same backend in binary32. For a convolution these are its own convolutions, and, \"alone\", the matrix product "
+    "without the making of the matrix. With b "
     "packed beforehand a product does less than the others, so nothing is compared with it.\n\n"
     "gemm, gemv: c = a b, or with \"bT\" c = a b^T, which is what --m, --n and --k measure. Results that differ by more than rounding are "
     "an "

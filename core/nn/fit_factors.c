@@ -128,12 +128,13 @@ struct trying {
     const double *products;
     const float *w; /* (rows, k) */
     size_t rows, k;
-    float *v;  /* (rows, k) what factors make of it */
-    double *d; /* (rows, k) w less that */
+    float *v;                 /* (rows, k) what factors make of it */
+    double *d;                /* (rows, k) w less that */
+    double *diagonal, *error; /* (k) of the products; (rows) */
 };
 
 /* The error of the layer's outputs that factors s leave. */
-static int try_factors(const struct trying *t, const float *s, double *error, struct lb_err *err)
+static int try_factors(const struct trying *t, const float *s, double *sum, struct lb_err *err)
 {
     const struct lb_round round = {.f = t->f, .host = t->in->host};
     multiply(t->in->layer, t->place, s, t->rows, t->k, t->w, t->v);
@@ -144,7 +145,12 @@ static int try_factors(const struct trying *t, const float *s, double *error, st
         for (size_t o = 0; o < t->rows; o++)
             t->d[o * t->k + i] = (double)t->w[o * t->k + i] - (double)t->v[o * t->k + i] / factor;
     }
-    return lb_fit_error(t->products, t->d, t->rows, t->k, t->in->host, error, err);
+    if (lb_fit_errors(t->products, t->diagonal, t->d, t->rows, t->k, t->in->host, t->error, err))
+        return -1;
+    *sum = 0;
+    for (size_t o = 0; o < t->rows; o++)
+        *sum += t->error[o];
+    return 0;
 }
 
 /* The exponent with the least error, of equal ones the least. */
@@ -175,7 +181,11 @@ int lb_fit_awq(const struct lb_format *f, const struct lb_model *m, const struct
     double *mean = lb_alloc(place->groups, sizeof *mean, err);
     t.v = lb_alloc(w->elems, sizeof *t.v, err);
     t.d = lb_alloc(w->elems, sizeof *t.d, err);
-    int r = mean && t.v && t.d ? 0 : -1;
+    t.diagonal = lb_alloc(t.k, sizeof *t.diagonal, err);
+    t.error = lb_alloc(t.rows, sizeof *t.error, err);
+    int r = mean && t.v && t.d && t.diagonal && t.error ? 0 : -1;
+    for (size_t i = 0; !r && i < t.k; i++)
+        t.diagonal[i] = products[i * t.k + i];
     if (!r) {
         find_means(in, place, mean);
         r = find_exponent(&t, mean, s, exponent, err);
@@ -183,6 +193,8 @@ int lb_fit_awq(const struct lb_format *f, const struct lb_model *m, const struct
     lb_free(mean);
     lb_free(t.v);
     lb_free(t.d);
+    lb_free(t.diagonal);
+    lb_free(t.error);
     return r;
 }
 

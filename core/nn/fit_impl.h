@@ -21,11 +21,12 @@ void lb_fit_inputs_init(const struct lb_layer *layer, const struct lb_host *host
 int lb_fit_products(const struct lb_fit_inputs *in, double *products, struct lb_err *err);
 int lb_fit_means(const struct lb_fit_inputs *in, double *mean, struct lb_err *err);
 
-/* h (k, k), symmetric, of which the lower half is read, becomes L, lower triangular, with L^T L = h. Fails where h is not positive definite. */
+/* The lower half of h (k, k), symmetric, becomes L with L^T L = h; what is above the diagonal stays. Fails where h is not positive definite. */
 int lb_fit_factor(double *h, size_t k, const struct lb_host *host, struct lb_err *err);
 
-/* error: the sum over rows o of d (rows, k) of d_o . h d_o. */
-int lb_fit_error(const double *h, const double *d, size_t rows, size_t k, const struct lb_host *host, double *error, struct lb_err *err);
+/* error (rows): d_o . h d_o of each row of d (rows, k). h (k, k) is read above its diagonal, which stands by itself. */
+int lb_fit_errors(const double *h, const double *diagonal, const double *d, size_t rows, size_t k, const struct lb_host *host,
+                  double *error, struct lb_err *err);
 
 /* ---- fit_gptq.c ---- */
 

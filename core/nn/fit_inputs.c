@@ -173,11 +173,12 @@ int lb_fit_factor(double *h, size_t k, const struct lb_host *host, struct lb_err
 /* ---- The error ---- */
 
 struct measuring {
-    const double *h, *d;
+    const double *h, *diagonal, *d;
     size_t rows, k;
     double *y, *error; /* (rows, k) room; (rows) */
 };
 
+/* y_i = the sum over the earlier j of h_ji d_j. */
 static void measure_rows(void *arg, size_t at)
 {
     const struct measuring *m = arg;
@@ -186,26 +187,25 @@ static void measure_rows(void *arg, size_t at)
         for (size_t o = at * PANEL; o < end; o++) {
             const double a = m->d[o * k + j], *h = m->h + j * k;
             double *y = m->y + o * k;
-            for (size_t i = 0; i < k && a != 0; i++)
+            for (size_t i = j + 1; i < k; i++)
                 y[i] += a * h[i];
         }
     for (size_t o = at * PANEL; o < end; o++)
-        for (size_t i = 0; i < k; i++)
-            m->error[o] += m->d[o * k + i] * m->y[o * k + i];
+        for (size_t i = 0; i < k; i++) {
+            const double d = m->d[o * k + i];
+            m->error[o] += d * (m->diagonal[i] * d + 2 * m->y[o * k + i]);
+        }
 }
 
-int lb_fit_error(const double *h, const double *d, size_t rows, size_t k, const struct lb_host *host, double *error, struct lb_err *err)
+int lb_fit_errors(const double *h, const double *diagonal, const double *d, size_t rows, size_t k, const struct lb_host *host,
+                  double *error, struct lb_err *err)
 {
-    struct measuring m = {.h = h, .d = d, .rows = rows, .k = k};
+    struct measuring m = {.h = h, .diagonal = diagonal, .d = d, .rows = rows, .k = k, .error = error};
     m.y = lb_alloc(rows * k, sizeof *m.y, err);
-    m.error = lb_alloc(rows, sizeof *m.error, err);
-    const int r = m.y && m.error ? 0 : -1;
-    if (!r)
-        host->parallel(host, (rows + PANEL - 1) / PANEL, measure_rows, &m);
-    *error = 0;
-    for (size_t o = 0; !r && o < rows; o++)
-        *error += m.error[o];
+    if (!m.y)
+        return -1;
+    memset(error, 0, rows * sizeof *error);
+    host->parallel(host, (rows + PANEL - 1) / PANEL, measure_rows, &m);
     lb_free(m.y);
-    lb_free(m.error);
-    return r;
+    return 0;
 }

@@ -159,7 +159,7 @@ int lb_q_make(const struct lb_calibration *c, const struct lb_format *activation
     for (size_t i = 0; !r && i < m->n_layers; i++)
         r = integer[i] ? make_layer(c, i, lb_q_to_codes(m, integer, i), activations, st, stats, err) : 0;
     lb_free(integer);
-    json_t *model = json_pack("{sO,s[III],sI}", "layers", json_object_get(m->config->json, "layers"), "input", (json_int_t)m->channels,
+    json_t *model = json_pack("{sO*,s[III],sI}", "layers", json_object_get(m->config->json, "layers"), "input", (json_int_t)m->channels,
                               (json_int_t)m->height, (json_int_t)m->width, "classes", (json_int_t)m->classes);
     r = r || add_json(st, "lowbit.activations", json_incref(activations->config->json), err) ? -1 : 0;
     if (r)

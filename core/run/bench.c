@@ -13,19 +13,25 @@ const struct bench_peer lb_bench_peer[BENCH_PEERS] = {[BENCH_OPENBLAS] = {"vs_op
                                                       [BENCH_ONEDNN] = {"vs_onednn", "onednn"},
                                                       [BENCH_REFERENCE] = {"vs_cpu_ref", "cpu_ref"}};
 
-static const char *const columns[] = {"op",    "shape",       "format",    "backend",    "isa",    "threads", "seconds", "rate",   "unit",
-                                      "ratio", "vs_openblas", "vs_onednn", "vs_cpu_ref", "spread", "best",    "turns",   "method", "of"};
+static const char *const columns[] = {"op",     "shape", "format", "backend",     "isa",       "threads",    "seconds",
+                                      "rate",   "unit",  "ratio",  "vs_openblas", "vs_onednn", "vs_cpu_ref", "vs_f32",
+                                      "spread", "best",  "turns",  "method",      "of"};
 
 enum needs { NOBODY, BACKENDS, BACKENDS_AND_ONEDNN };
 static const struct {
     const char *name;
     int (*run)(const struct bench *b, struct lb_err *err);
     enum needs needs;
-} ops[] = {{"gemm", lb_bench_gemm, BACKENDS_AND_ONEDNN},    {"gemv", lb_bench_gemv, BACKENDS_AND_ONEDNN},
-           {"gemm_packed", lb_bench_gemm_packed, BACKENDS}, {"gemm_int8", lb_bench_gemm_int8, BACKENDS},
-           {"conv", lb_bench_conv, BACKENDS_AND_ONEDNN},    {"train", lb_bench_train, BACKENDS},
-           {"forward", lb_bench_forward, BACKENDS},         {"codec", lb_bench_codec, NOBODY}};
-const char *const lb_bench_ops[] = {"gemm", "gemv", "gemm_packed", "gemm_int8", "conv", "train", "forward", "codec", NULL};
+} ops[] = {{"gemm", lb_bench_gemm, BACKENDS_AND_ONEDNN},
+           {"gemv", lb_bench_gemv, BACKENDS_AND_ONEDNN},
+           {"gemm_packed", lb_bench_gemm_packed, BACKENDS},
+           {"gemm_int8", lb_bench_gemm_int8, BACKENDS},
+           {"gemm_u8s8", lb_bench_gemm_u8s8, BACKENDS_AND_ONEDNN},
+           {"conv", lb_bench_conv, BACKENDS_AND_ONEDNN},
+           {"train", lb_bench_train, BACKENDS},
+           {"forward", lb_bench_forward, BACKENDS},
+           {"codec", lb_bench_codec, NOBODY}};
+const char *const lb_bench_ops[] = {"gemm", "gemv", "gemm_packed", "gemm_int8", "gemm_u8s8", "conv", "train", "forward", "codec", NULL};
 
 /* ---- Who takes part ---- */
 
@@ -130,7 +136,8 @@ int lb_bench(const struct lb_bench_options *o, struct lb_table *t, struct lb_err
 
 int lb_bench_row(struct lb_table *t, const struct bench_row *r, struct lb_err *err)
 {
-    char threads[16] = "", seconds[32], rate[32], ratio[32] = "", vs[BENCH_PEERS][32] = {""}, spread[32], best[32], turns[16];
+    char threads[16] = "", seconds[32], rate[32], ratio[32] = "", vs[BENCH_PEERS][32] = {""}, vs_f32[32] = "", spread[32], best[32],
+         turns[16];
     if (r->threads)
         snprintf(threads, sizeof threads, "%u", r->threads);
     snprintf(seconds, sizeof seconds, "%.4g", r->time->seconds);
@@ -140,11 +147,14 @@ int lb_bench_row(struct lb_table *t, const struct bench_row *r, struct lb_err *e
     for (size_t i = 0; i < BENCH_PEERS; i++)
         if (r->vs[i] > 0)
             snprintf(vs[i], sizeof vs[i], "%.4g", r->vs[i]);
+    if (r->vs_f32 > 0)
+        snprintf(vs_f32, sizeof vs_f32, "%.4g", r->vs_f32);
     snprintf(spread, sizeof spread, "%.3f", r->time->spread);
     snprintf(best, sizeof best, "%.4g", r->time->best);
     snprintf(turns, sizeof turns, "%zu", r->time->turns);
     const char *const cells[] = {
-        r->op, r->shape,           r->format,        r->backend,          r->isa, threads, seconds, rate,      r->unit,
-        ratio, vs[BENCH_OPENBLAS], vs[BENCH_ONEDNN], vs[BENCH_REFERENCE], spread, best,    turns,   r->method, r->of};
+        r->op, r->shape,           r->format,        r->backend,          r->isa, threads, seconds, rate,  r->unit,
+        ratio, vs[BENCH_OPENBLAS], vs[BENCH_ONEDNN], vs[BENCH_REFERENCE], vs_f32, spread,  best,    turns, r->method,
+        r->of};
     return lb_table_add(t, cells, err);
 }

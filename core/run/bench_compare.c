@@ -8,11 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_LIMITS = 2 };
+enum { MAX_LIMITS = 4 };
 
 /* The limit on so many threads. */
 struct limit {
     unsigned threads;
+    int integer; /* of products of bytes */
     struct lb_pool *pool;
     struct lb_bench_peak peak;
     struct lb_bench_stream stream;
@@ -26,26 +27,28 @@ struct limits {
     void *bytes;
 };
 
-static struct limit *find_limit(struct limits *all, unsigned threads)
+static struct limit *find_limit(struct limits *all, unsigned threads, int integer)
 {
     for (size_t i = 0; i < all->n; i++)
-        if (all->one[i].threads == threads)
+        if (all->one[i].threads == threads && all->one[i].integer == integer)
             return &all->one[i];
     return NULL;
 }
 
 /* 0 threads: not on the processor, so its limit is another. */
-static int add_limit(struct limits *all, const struct bench_work *w, unsigned threads, unsigned cpu, struct lb_err *err)
+static int add_limit(struct limits *all, const struct bench_work *w, unsigned threads, int integer, unsigned cpu, struct lb_err *err)
 {
-    if (threads == 0 || find_limit(all, threads) || all->n == MAX_LIMITS)
+    if (threads == 0 || find_limit(all, threads, integer) || all->n == MAX_LIMITS || (integer && !(cpu & LB_CPU_VNNI)))
         return 0;
     struct limit *l = &all->one[all->n++];
     struct lb_bench_stream ways[BENCH_STREAMS];
     l->threads = threads;
+    l->integer = integer;
     l->pool = lb_pool_create(threads);
     if (!l->pool || (w->bytes && !all->bytes && !(all->bytes = lb_alloc(w->bytes, 1, err))))
         return lb_fail(err, "bench: %u threads could not be started", threads);
-    lb_bench_peak(&l->peak, l->pool, threads, cpu);
+    if (!integer || !lb_bench_byte_peak(&l->peak, l->pool, threads, cpu))
+        lb_bench_peak(&l->peak, l->pool, threads, cpu);
     const size_t n = lb_bench_streams(ways, all->bytes, w->bytes, NULL, 0, cpu);
     l->stream = ways[n > 1]; /* the second reads by vectors where there are any */
     l->stream.pool = l->pool;
@@ -64,7 +67,9 @@ static double limit_seconds(struct limit *l, const struct bench_work *w)
         return seconds;
     }
     const double rate = l->peak.flops / seconds;
-    snprintf(l->text, sizeof l->text, "multiply-add peak, %s, %u thread%s (%.4g GFLOP/s)", l->peak.isa, threads, s, rate * 1e-9);
+    snprintf(l->text, sizeof l->text,
+             l->integer ? "peak of products of bytes, %s, %u thread%s (%.4g GOP/s)" : "multiply-add peak, %s, %u thread%s (%.4g GFLOP/s)",
+             l->peak.isa, threads, s, rate * 1e-9);
     return w->flops / rate;
 }
 
@@ -87,10 +92,20 @@ static int beaten(const struct bench_entry *e, const struct contender *c, size_t
     return 0;
 }
 
+/* The seconds of the same backend in binary32; 0: it does not take part. */
+static double in_f32(const struct bench_entry *e, const struct contender *c, size_t n, size_t i)
+{
+    double least = 0;
+    for (size_t j = 0; j < n && e[i].format; j++)
+        if (!e[j].format && !strcmp(e[j].backend, e[i].backend) && !(e[j].flags & BENCH_OTHER) && (least == 0 || c[j].seconds < least))
+            least = c[j].seconds;
+    return least;
+}
+
 static int add_row(const struct bench *b, const struct bench_work *w, const struct bench_entry *e, const struct contender *c, size_t n,
                    size_t i, struct limits *limits, struct lb_err *err)
 {
-    struct limit *l = find_limit(limits, e[i].threads);
+    struct limit *l = find_limit(limits, e[i].threads, (e[i].flags & BENCH_INTEGER) != 0);
     struct bench_row r = {.op = w->op,
                           .shape = w->shape,
                           .format = e[i].format ? e[i].format : "F32",
@@ -98,7 +113,10 @@ static int add_row(const struct bench *b, const struct bench_work *w, const stru
                           .isa = e[i].isa,
                           .threads = e[i].threads,
                           .rate = w->samples > 0 ? w->samples / c[i].seconds : w->flops / c[i].seconds * 1e-9,
-                          .unit = w->samples > 0 ? "samples/s" : "GFLOP/s",
+                          .unit = w->samples > 0               ? "samples/s"
+                                  : e[i].flags & BENCH_INTEGER ? "GOP/s"
+                                                               : "GFLOP/s",
+                          .vs_f32 = in_f32(e, c, n, i) / c[i].seconds,
                           .ratio = l ? limit_seconds(l, w) / c[i].seconds : 0,
                           .time = &c[i],
                           .method = e[i].method,
@@ -128,7 +146,7 @@ int lb_bench_compare(const struct bench *b, const struct bench_work *w, const st
     lb_progress("bench: %s %s", w->op, w->shape);
     for (size_t i = 0; i < n && !r; i++) {
         c[i] = (struct contender){.run = e[i].run, .arg = e[i].arg};
-        r = add_limit(&limits, w, e[i].threads, b->cpu, err);
+        r = add_limit(&limits, w, e[i].threads, (e[i].flags & BENCH_INTEGER) != 0, b->cpu, err);
     }
     for (size_t i = 0; i < limits.n; i++) {
         struct limit *l = &limits.one[i];

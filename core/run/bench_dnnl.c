@@ -23,6 +23,9 @@ struct calls {
     int (*stream_destroy)(void *stream);
     int (*sgemm)(char trans_a, char trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
                  int64_t ldb, float beta, float *c, int64_t ldc);
+    int (*u8s8s32)(char trans_a, char trans_b, char offset_c, int64_t m, int64_t n, int64_t k, float alpha, const uint8_t *a, int64_t lda,
+                   uint8_t a_offset, const int8_t *b, int64_t ldb, int8_t b_offset, float beta, int32_t *c, int64_t ldc,
+                   const int32_t *c_offset);
     int (*md_init)(struct dnnl2_md *md, int n_dims, const int64_t *dims, int type, int tag);
     size_t (*md_size)(const struct dnnl2_md *md);
     int (*memory_create)(void **memory, const struct dnnl2_md *md, void *engine, void *data);
@@ -61,6 +64,7 @@ static const struct {
     {"dnnl_stream_wait", offsetof(struct calls, stream_wait)},
     {"dnnl_stream_destroy", offsetof(struct calls, stream_destroy)},
     {"dnnl_sgemm", offsetof(struct calls, sgemm)},
+    {"dnnl_gemm_u8s8s32", offsetof(struct calls, u8s8s32)},
     {"dnnl_memory_desc_init_by_tag", offsetof(struct calls, md_init)},
     {"dnnl_memory_desc_get_size", offsetof(struct calls, md_size)},
     {"dnnl_memory_create", offsetof(struct calls, memory_create)},
@@ -193,6 +197,15 @@ int lb_dnnl_sgemm(const struct lb_dnnl *d, const struct bench_problem *p, float 
     const int r = d->call.sgemm(p->trans_a ? 'T' : 'N', p->trans_b ? 'T' : 'N', m, n, k, 1.0f, p->in[0], p->trans_a ? m : k, p->in[1],
                                 p->trans_b ? k : n, 0.0f, c, n);
     return r ? lb_fail(err, "dnnl_sgemm: status %d", r) : 0;
+}
+
+int lb_dnnl_u8s8s32(const struct lb_dnnl *d, size_t m, size_t n, size_t k, const unsigned char *a, const signed char *b, int32_t *c,
+                    struct lb_err *err)
+{
+    const int32_t none = 0;
+    const int r = d->call.u8s8s32('N', 'N', 'F', (int64_t)m, (int64_t)n, (int64_t)k, 1.0f, a, (int64_t)k, 0, b, (int64_t)n, 0, 0.0f, c,
+                                  (int64_t)n, &none);
+    return r ? lb_fail(err, "dnnl_gemm_u8s8s32: status %d", r) : 0;
 }
 
 /* ---- Primitives ---- */

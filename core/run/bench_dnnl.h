@@ -5,6 +5,7 @@
 
 #include "core/base/err.h"
 #include <stddef.h>
+#include <stdint.h>
 
 struct bench_problem;
 struct lb_dnnl;
@@ -19,6 +20,10 @@ const char *lb_dnnl_isa(const struct lb_dnnl *d);
 
 /* c = op(a) op(b) for a BENCH_GEMM. */
 int lb_dnnl_sgemm(const struct lb_dnnl *d, const struct bench_problem *p, float *c, struct lb_err *err);
+
+/* c (m, n), sums of products of a (m, k) and b (k, n). */
+int lb_dnnl_u8s8s32(const struct lb_dnnl *d, size_t m, size_t n, size_t k, const unsigned char *a, const signed char *b, int32_t *c,
+                    struct lb_err *err);
 
 /* A primitive, with the layouts of its arrays. What it reads is put into its layout when it is created, outside of any timing. */
 enum lb_dnnl_way {

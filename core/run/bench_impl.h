@@ -46,7 +46,7 @@ struct bench_row {
     unsigned threads;
     double rate;
     const char *unit;
-    double ratio, vs[BENCH_PEERS];
+    double ratio, vs[BENCH_PEERS], vs_f32; /* vs_f32: the same backend with numbers in binary32 */
     const struct contender *time;
     const char *method, *of;
 };
@@ -64,7 +64,8 @@ struct bench_work {
 enum {
     BENCH_METHOD = 1, /* one of several ways to the same: of those with equal flags only a backend's fastest gets a row */
     BENCH_PART = 2,   /* only the part of the work that counts most */
-    BENCH_OTHER = 4   /* not quite the same work: nothing is compared with it */
+    BENCH_OTHER = 4,  /* not quite the same work: nothing is compared with it */
+    BENCH_INTEGER = 8 /* products of bytes, which is its limit */
 };
 struct bench_entry {
     const char *backend, *isa, *method;
@@ -143,6 +144,8 @@ struct lb_bench_peak {
     double flops;
 };
 void lb_bench_peak(struct lb_bench_peak *p, struct lb_pool *pool, unsigned threads, unsigned cpu);
+/* The same of products of bytes, summed up in 32 bits; 0 where this machine has no instruction for them. */
+int lb_bench_byte_peak(struct lb_bench_peak *p, struct lb_pool *pool, unsigned threads, unsigned cpu);
 int lb_bench_peak_run(void *peak, struct lb_err *err);
 
 /* Reads `read` bytes and writes `write` bytes and does nothing with them: the least time for an op that must. */
@@ -166,6 +169,7 @@ int lb_bench_gemm(const struct bench *b, struct lb_err *err);
 int lb_bench_gemv(const struct bench *b, struct lb_err *err);
 int lb_bench_gemm_packed(const struct bench *b, struct lb_err *err); /* bench_packed.c */
 int lb_bench_gemm_int8(const struct bench *b, struct lb_err *err);   /* bench_int8.c */
+int lb_bench_gemm_u8s8(const struct bench *b, struct lb_err *err);   /* bench_q.c */
 int lb_bench_conv(const struct bench *b, struct lb_err *err);
 int lb_bench_train(const struct bench *b, struct lb_err *err);
 int lb_bench_forward(const struct bench *b, struct lb_err *err);

@@ -11,44 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
-
 enum { COLD_BYTES = 512 << 20, MOST_COPIES = 4096 };
-
-/* ---- The limit: sums of products of bytes that depend on nothing but registers ---- */
-
-#ifdef __x86_64__
-enum { ITERATIONS = 40000, CHAINS = 10, TERMS = 64 };
-
-/* Ten chains, in registers of their own, for two units with a latency of four or five cycles. */
-__attribute__((target("avx512f,avx512vnni"))) static void dot_vnni(void *arg, size_t i)
-{
-    const __m512i x = _mm512_set1_epi8(1);
-    __m512i a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, j = x, k = x;
-    (void)arg, (void)i;
-    for (int n = 0; n < ITERATIONS; n++)
-        __asm__ volatile("vpdpbusd %10, %10, %0\n\tvpdpbusd %10, %10, %1\n\tvpdpbusd %10, %10, %2\n\tvpdpbusd %10, %10, %3\n\t"
-                         "vpdpbusd %10, %10, %4\n\tvpdpbusd %10, %10, %5\n\tvpdpbusd %10, %10, %6\n\tvpdpbusd %10, %10, %7\n\t"
-                         "vpdpbusd %10, %10, %8\n\tvpdpbusd %10, %10, %9"
-                         : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(j), "+v"(k)
-                         : "v"(x));
-}
-#endif
-
-/* 0 where this machine has no such instruction. */
-static int dot_peak(struct lb_bench_peak *p, struct lb_pool *pool, unsigned threads, unsigned cpu)
-{
-    (void)p, (void)pool, (void)threads, (void)cpu;
-#ifdef __x86_64__
-    if (cpu & LB_CPU_VNNI)
-        *p = (struct lb_bench_peak){pool, threads, dot_vnni, "vnni", 2.0 * TERMS * CHAINS * ITERATIONS * threads};
-    return (cpu & LB_CPU_VNNI) != 0;
-#else
-    return 0;
-#endif
-}
 
 /* ---- The weights ---- */
 
@@ -167,7 +130,7 @@ static int make_limit(struct limit *l, const struct bench *b, const struct job *
     if (!l->pool)
         return lb_fail(err, "bench: %u threads could not be started", threads);
     if (!cold) {
-        if (dot_peak(&l->peak, l->pool, threads, b->cpu))
+        if (lb_bench_byte_peak(&l->peak, l->pool, threads, b->cpu))
             *c = (struct contender){.run = lb_bench_peak_run, .arg = &l->peak};
         return 0;
     }

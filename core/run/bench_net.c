@@ -2,7 +2,8 @@
 /* bench_net.c - whole networks: training steps and inference. */
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/nn/model.h"
+#include "core/format/format.h"
+#include "core/nn/q_net.h"
 #include "core/run/bench_impl.h"
 #include "kernels/canon.h"
 
@@ -30,6 +31,7 @@ static struct lb_layer_config mlp[] = {
 struct job {
     struct lb_net *net;
     const struct data *data;
+    struct lb_safetensors st; /* of an integer model */
 };
 
 struct data {
@@ -83,6 +85,71 @@ static double multiplications(const struct lb_model *m, int training)
     return sum;
 }
 
+/* ---- Integer models ---- */
+
+/* The network as an integer model: its weights in `format`, its inputs calibrated on the samples. */
+static int encode_integer(struct job *j, const struct lb_model *m, struct lb_dev *d, const char *format, struct lb_err *err)
+{
+    struct lb_format_config weights = {0}, codes = {0};
+    struct lb_format *w = NULL, *a = NULL;
+    struct lb_format_stats stats = {0};
+    const struct lb_calibration c = {.m = m, .d = d, .x = j->data->x, .n = j->data->batch, .batch = j->data->batch};
+    int r = lb_config_format(format, NULL, &weights, err) ||
+            lb_config_format("{\"codec\": \"U8\", \"scale\": {\"per\": \"tensor\", \"rule\": \"asymmetric\"}}", NULL, &codes, err) ||
+            lb_format_create(&weights, &w, err) || lb_format_create(&codes, &a, err);
+    for (size_t i = 0; i < m->n_params && !r; i++) {
+        const struct lb_param_tensor *p = &m->params[i];
+        r = !p->is_bias && lb_format_encode(w, p->name, p->value, p->ndim, p->shape, 0, 0, &j->st, NULL, err);
+    }
+    r = r || lb_q_make(&c, a, &j->st, &stats, err);
+    lb_format_destroy(w);
+    lb_format_destroy(a);
+    lb_config_format_finish(&weights);
+    lb_config_format_finish(&codes);
+    return r ? -1 : 0;
+}
+
+static int create_integer(struct job *j, const struct lb_model *m, struct lb_dev *d, const char *format, struct lb_err *err)
+{
+    const struct lb_net_format f = {.weights = &j->st};
+    return encode_integer(j, m, d, format, err) || lb_net_create_packed(m, d, j->data->batch, &f, &j->net, err) ? -1 : 0;
+}
+
+/* ---- Who takes part ---- */
+
+static const char *integer_format(const struct bench *b)
+{
+    return b->o->format ? b->o->format : "INT8_CHANNEL";
+}
+
+/* Integer models of the same network, where backends have integer tensors. */
+static void add_integer(const struct bench *b, const struct lb_model *m, const struct data *data, struct job *job, struct bench_entry *e,
+                        size_t *n)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct lb_err why = {0};
+        struct job *j = &job[*n];
+        struct lb_dev *d = b->d[i];
+        *j = (struct job){.data = data};
+        e[*n] = (struct bench_entry){.backend = d->ops->base.name,
+                                     .isa = d->info.isa,
+                                     .threads = d->info.threads,
+                                     .format = integer_format(b),
+                                     .method = "integer",
+                                     .flags = BENCH_INTEGER,
+                                     .run = forward,
+                                     .arg = j};
+        if (d->ops->q_dense && !create_integer(j, m, d, integer_format(b), &why) && !e[*n].run(j, &why)) {
+            (*n)++;
+            continue;
+        }
+        lb_net_destroy(j->net);
+        lb_safetensors_finish(&j->st);
+        if (d->ops->q_dense)
+            lb_log(LB_LOG_WARN, "bench: left out: %s", why.text);
+    }
+}
+
 /* The networks on the backends. One that lacks an op is left out, unless it is the only one that was asked for. */
 static int add_backends(const struct bench *b, const struct lb_model *m, const struct data *data, int training, struct job *job,
                         struct bench_entry *e, size_t *n, struct lb_err *err)
@@ -108,8 +175,8 @@ static int add_backends(const struct bench *b, const struct lb_model *m, const s
 
 static int measure(const struct bench *b, const struct lb_model *m, size_t batch, int training, struct lb_err *err)
 {
-    struct job job[LB_BENCH_BACKENDS + 1];
-    struct bench_entry e[LB_BENCH_BACKENDS + 1];
+    struct job job[2 * (LB_BENCH_BACKENDS + 1)];
+    struct bench_entry e[2 * (LB_BENCH_BACKENDS + 1)];
     struct data data = {0};
     size_t n = 0;
     char shape[64];
@@ -118,9 +185,14 @@ static int measure(const struct bench *b, const struct lb_model *m, size_t batch
                                  .shape = shape,
                                  .samples = (double)batch,
                                  .flops = 2 * multiplications(m, training) * (double)batch};
-    const int r = fill(&data, batch, err) || add_backends(b, m, &data, training, job, e, &n, err) || lb_bench_compare(b, &w, e, n, err);
-    for (size_t i = 0; i < n; i++)
+    int r = fill(&data, batch, err) || add_backends(b, m, &data, training, job, e, &n, err);
+    if (!r && !training)
+        add_integer(b, m, &data, job, e, &n);
+    r = r || lb_bench_compare(b, &w, e, n, err);
+    for (size_t i = 0; i < n; i++) {
         lb_net_destroy(job[i].net);
+        lb_safetensors_finish(&job[i].st);
+    }
     lb_free(data.x);
     lb_free(data.y);
     lb_free(data.labels);

@@ -3,7 +3,7 @@
  * pass by. */
 #include "plugins/cpu/cpu_q.h"
 
-enum { ROWS_BYTES = 384 << 10, LEAST_ROWS = 48 };
+enum { ROWS_BYTES = 128 << 10, LEAST_ROWS = 48 };
 
 size_t q_product_unpacked(const struct q_panels *p)
 {

@@ -41,9 +41,9 @@ struct shape {
     size_t tall, wide;
 };
 enum { SHAPE_LOW, SHAPE_MIDDLE, SHAPE_WIDE };
-static const struct shape shapes[] = {[SHAPE_LOW] = {"kernels/vulkan/q_lanes.comp", {8, 1}, 8, 8},
-                                      [SHAPE_MIDDLE] = {"kernels/vulkan/q_lanes.comp", {8, 2}, 16, 8},
-                                      [SHAPE_WIDE] = {"kernels/vulkan/q_lanes.comp", {8, 8}, 64, 8}};
+static const struct shape shapes[] = {[SHAPE_LOW] = {"kernels/vulkan/q_lanes.comp", {8, 1, 2}, 8, 16},
+                                      [SHAPE_MIDDLE] = {"kernels/vulkan/q_lanes.comp", {8, 2, 2}, 16, 16},
+                                      [SHAPE_WIDE] = {"kernels/vulkan/q_lanes.comp", {8, 2, 4}, 16, 32}};
 enum { FEW_ROWS = 2 };
 
 /* Quads of the input begin at words. */
@@ -101,7 +101,7 @@ static int make_tiles(struct vulkan_device *d, const struct vulkan_q_product *p,
 {
     const size_t groups = groups_of(p), columns = p->conv && groups > 1 ? p->args.rest[Q_OUTPUTS] : p->args.n;
     c->groups = groups * ((p->args.m + s->tall - 1) / s->tall) * ((columns + s->wide - 1) / s->wide);
-    return kernel_of(d, p, s->file, s->spec, "", &c->kernel) ? -1 : vulkan_dispatch(d, c);
+    return kernel_of(d, p, s->file, s->spec, p->conv||p->args.a_row%8?" PAIRS":" PAIRS A_PAIRS", &c->kernel) ? -1 : vulkan_dispatch(d, c);
 }
 
 static int make_plainly(struct vulkan_device *d, const struct vulkan_q_product *p, struct vulkan_dispatch *c)

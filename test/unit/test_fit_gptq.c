@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* GPTQ against the textbook: the inverse of H made explicitly (Gauss-Jordan), a column of it taken out after each weight (OBQ), for formats of all kinds of scales. Beside it the
- * sums that go in, and that fitting never leaves a larger error than the nearest values do. */
+/* GPTQ against the textbook: the inverse of H made explicitly (Gauss-Jordan), a column of it taken out after each weight (OBQ), for formats of all kinds of scales. Beside it
+ * that no row is left with a larger error than its nearest values have, and the sums that go in. */
 #include "test/unit/nn_util.h"
 
 #include "core/nn/fit_impl.h"
@@ -198,49 +198,72 @@ static void run_textbook(struct textbook *t, size_t *order)
 /* ---- Both ---- */
 
 struct counts {
-    size_t codes, ties;
+    size_t codes, ties, rows, kept; /* kept: rows of nearest values */
 };
 
-/* Row by row, in the order of the columns, up to the first code that differs: there the target must be as good as half way between. */
-static void compare(const char *text, const struct textbook *t, const size_t *order, const struct lb_gptq *q, struct counts *n)
+/* The error that row `row` of v leaves. */
+static double error_of(const struct lb_gptq *q, const double *products, const float *v, size_t row)
 {
-    const size_t k = t->g->cols;
-    for (size_t r = 0; r < t->g->rows; r++)
-        for (size_t step = 0; step < k; step++) {
-            const size_t at = r * k + order[step];
-            const struct textbook mine = {.f = t->f, .g = t->g, .scales = *q->scales};
-            const double now = t->now[at], near = (double)q->near[at];
-            const float v = stored(&mine, r, order[step], q->near[at]);
-            n->codes++;
-            cr_assert(fabs(now - near) <= 1e-5 * (1 + fabs(now)), "%s: %zux%zu, row %zu, step %zu: target %.9g, found %.9g", text,
-                      t->g->rows, k, r, step, now, near);
-            if (fabs((double)v - (double)t->v[at]) <= 1e-5 * fabs((double)v))
-                continue;
-            const double gap = fabs((double)v - (double)t->v[at]), side = fabs(fabs(near - (double)v) - fabs(near - (double)t->v[at]));
-            cr_assert(side <= 1e-4 * gap || t->f->config->rounding != LB_NEAREST, "%s: row %zu, step %zu: %.9g became %.9g, found %.9g",
-                      text, r, step, now, (double)t->v[at], (double)v);
-            n->ties++;
-            break;
-        }
+    const size_t k = q->g->cols;
+    const float *w = q->w + row * k;
+    double error = 0;
+    for (size_t i = 0; i < k; i++)
+        for (size_t j = 0; j < k; j++)
+            error += ((double)w[i] - (double)v[row * k + i]) * products[i * k + j] * ((double)w[j] - (double)v[row * k + j]);
+    return error;
 }
 
-/* The error that `near` leaves, or with NULL the nearest values. */
-static double error_of(const struct lb_gptq *q, const double *products, const float *near)
+/* What `near` becomes by scales. */
+static float *store_all(const struct lb_gptq *q, const float *near, const struct lb_scales *scales)
+{
+    const struct textbook t = {.f = q->f, .g = q->g, .scales = *scales};
+    const size_t k = q->g->cols;
+    float *v = keep(q->g->rows * k, sizeof *v);
+    for (size_t i = 0; i < q->g->rows * k; i++)
+        v[i] = stored(&t, i / k, i % k, near[i]);
+    return v;
+}
+
+/* One row, in the order of the columns, up to the first code that differs: there the target must be as good as half way between. */
+static void compare_row(const char *text, const struct textbook *t, const size_t *order, const struct lb_gptq *q, const float *v, size_t r,
+                        struct counts *n)
+{
+    const size_t k = t->g->cols;
+    for (size_t step = 0; step < k; step++) {
+        const size_t at = r * k + order[step];
+        const double now = t->now[at], near = (double)q->near[at], gap = fabs((double)v[at] - (double)t->v[at]);
+        n->codes++;
+        cr_assert(fabs(now - near) <= 1e-5 * (1 + fabs(now)), "%s: %zux%zu, row %zu, step %zu: target %.9g, found %.9g", text, t->g->rows,
+                  k, r, step, now, near);
+        if (gap <= 1e-5 * fabs((double)v[at]))
+            continue;
+        cr_assert(fabs(fabs(near - (double)v[at]) - fabs(near - (double)t->v[at])) <= 1e-4 * gap || t->f->config->rounding != LB_NEAREST,
+                  "%s: row %zu, step %zu: %.9g became %.9g, found %.9g", text, r, step, now, (double)t->v[at], (double)v[at]);
+        n->ties++;
+        return;
+    }
+}
+
+static void compare(const char *text, const struct textbook *t, const size_t *order, const struct lb_gptq *q, struct counts *n)
 {
     struct lb_err err = {0};
-    struct textbook t = {.f = q->f, .g = q->g};
+    struct lb_scales plain = {0};
     const size_t k = q->g->cols;
-    double *d = keep(q->g->rows * k, sizeof *d), error;
-    if (near)
-        t.scales = *q->scales;
-    else if (q->f->scale)
-        cr_assert_eq(lb_scales_make(q->f, q->g, q->w, &t.scales, &err), 0, "%s", err.text);
-    for (size_t i = 0; i < q->g->rows * k; i++)
-        d[i] = (double)q->w[i] - (double)stored(&t, i / k, i % k, near ? near[i] : q->w[i]);
-    cr_assert_eq(lb_fit_error(products, d, q->g->rows, k, q->host, &error, &err), 0, "%s", err.text);
-    if (!near)
-        lb_scales_finish(&t.scales);
-    return error;
+    if (q->f->scale)
+        cr_assert_eq(lb_scales_make(q->f, q->g, q->w, &plain, &err), 0, "%s", err.text);
+    const float *v = store_all(q, q->near, q->scales), *nearest = store_all(q, q->w, &plain);
+    for (size_t r = 0; r < q->g->rows; r++) {
+        const double fitted = error_of(q, t->products, t->v, r), least = error_of(q, t->products, nearest, r);
+        n->rows++;
+        if (fitted <= least * (1 - 1e-9)) {
+            compare_row(text, t, order, q, v, r, n);
+        } else if (fitted > least * (1 + 1e-9)) {
+            n->kept++;
+            cr_assert(!memcmp(v + r * k, nearest + r * k, k * sizeof *v), "%s: row %zu: fitted to error %.9g, that of the nearest is %.9g",
+                      text, r, error_of(q, t->products, v, r), least);
+        }
+    }
+    lb_scales_finish(&plain);
 }
 
 static void check_one(const char *text, size_t size, const struct lb_host *host, struct counts *n)
@@ -269,9 +292,6 @@ static void check_one(const char *text, size_t size, const struct lb_host *host,
         .f = o.f, .g = &g, .w = w, .products = products, .now = keep(rows * k, sizeof(double)), .v = keep(rows * k, sizeof(float))};
     run_textbook(&t, order);
     compare(text, &t, order, &q, n);
-    const double fitted = error_of(&q, products, q.near), nearest = error_of(&q, products, NULL);
-    cr_expect(fitted <= nearest || k < 2 || o.f->config->rounding != LB_NEAREST, "%s: %zux%zu: error %.9g, of the nearest values %.9g",
-              text, rows, k, fitted, nearest);
     lb_scales_finish(&t.scales);
     lb_scales_finish(&scales);
     close_text(&o);
@@ -289,7 +309,8 @@ Test(fit_gptq, textbook)
             while (held.n > had)
                 lb_free(held.p[--held.n]);
         }
-    cr_expect(n.codes > 80000 && n.ties < n.codes / 1000, "%zu near ties in %zu codes", n.ties, n.codes);
+    cr_expect(n.codes > 50000 && n.ties < n.codes / 1000, "%zu near ties in %zu codes", n.ties, n.codes);
+    cr_expect(n.kept > 0 && n.kept < n.rows / 20, "%zu of %zu rows are better as they were", n.kept, n.rows);
     drop_all();
 }
 
