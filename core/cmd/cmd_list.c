@@ -123,16 +123,18 @@ static int fill_ops(struct lb_table *t, struct lb_err *err)
 
 /* ---- Formats ---------------------------------------------------------------------------------------------------------------------- */
 
-static const char *const format_columns[] = {"name", "codec", "scale", "file"};
+static const char *const format_columns[] = {"name", "codec", "scale", "fit", "file"};
 
 static int fill_formats(struct lb_table *t, struct lb_err *err)
 {
+    static const char *const fits[] = {
+        [LB_FIT_NONE] = "none", [LB_FIT_GPTQ] = "gptq", [LB_FIT_AWQ] = "awq", [LB_FIT_SMOOTH] = "smooth"};
     struct lb_format_config *f;
     size_t n;
     char *path = lb_config_formats_path(NULL);
     int r = lb_config_formats(NULL, &f, &n, err);
     for (size_t i = 0; !r && i < n; i++) {
-        const char *const cells[] = {f[i].name, f[i].codec, f[i].scale_text, path};
+        const char *const cells[] = {f[i].name, f[i].codec, f[i].scale_text, f[i].has_fit ? fits[f[i].fit.method] : "", path};
         r = lb_table_add(t, cells, err);
     }
     if (f)

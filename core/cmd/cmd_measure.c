@@ -68,6 +68,7 @@ static int run(int argc, char **argv)
         a.m.backend = &e->backends[0];
         a.m.activations = a.mode == LB_MODE_WA ? lb_plan_activations(e, a.format) : NULL;
         a.m.integer = a.mode == LB_MODE_W8A8 || a.mode == LB_MODE_W4A8;
+        a.m.sums = e->quantize_sums;
         a.m.integer_block = (size_t)e->integer_block;
         a.m.options = lb_backend_globals();
         r = lb_measure(&a.m, reply, &err);

@@ -107,12 +107,16 @@ int lb_calibrate_read(const struct lb_safetensors *st, size_t layer, const char 
     return take(st, layer, of, "scale", s, err) || (lb_scale_has_zero(f->config) && take(st, layer, of, "zero_point", z, err)) ? -1 : 0;
 }
 
-int lb_calibrate(const struct lb_calibration *c, const struct lb_format *f, struct lb_safetensors *st, struct lb_err *err)
+int lb_calibrate(const struct lb_calibration *c, const struct lb_format *f, int sums, struct lb_safetensors *st, struct lb_err *err)
 {
     for (size_t i = 0; i < c->m->n_layers; i++) {
+        const struct lb_layer *l = &c->m->layers[i];
         float s, z;
-        if (c->m->layers[i].weight >= 0 &&
-            (lb_calibrate_input(c, i, f, &s, &z, err) || lb_calibrate_add(st, c->m->layers[i].index, "input", f, s, z, err)))
+        if (l->weight < 0)
+            continue;
+        if (lb_calibrate_input(c, i, f, &s, &z, err) || lb_calibrate_add(st, l->index, "input", f, s, z, err))
+            return -1;
+        if (sums && (lb_calibrate_sum(c, i, f, &s, &z, err) || lb_calibrate_add(st, l->index, "sum", f, s, z, err)))
             return -1;
     }
     return 0;

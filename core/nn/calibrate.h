@@ -26,7 +26,7 @@ int lb_calibrate_add(struct lb_safetensors *st, size_t layer, const char *of, co
 int lb_calibrate_read(const struct lb_safetensors *st, size_t layer, const char *of, const struct lb_format *f, float *s, float *z,
                       struct lb_err *err);
 
-/* The inputs of all layers with weights, in format `f`: scales into `st`. */
-int lb_calibrate(const struct lb_calibration *c, const struct lb_format *f, struct lb_safetensors *st, struct lb_err *err);
+/* The inputs of all layers with weights, and with `sums` their outputs before the activation, in format `f`: scales into `st`. */
+int lb_calibrate(const struct lb_calibration *c, const struct lb_format *f, int sums, struct lb_safetensors *st, struct lb_err *err);
 
 #endif

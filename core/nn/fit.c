@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/nn/fit.h"
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/nn/fit_impl.h"
 #include "kernels/canon.h"
@@ -131,7 +130,6 @@ static int migrate_all(struct lb_fit *f, struct lb_err *err)
         }
         snprintf(f->notes[weight].text, sizeof f->notes->text, "%s, no factors: no layer before it takes them",
                  method == LB_FIT_AWQ ? "awq" : "smooth");
-        lb_log(LB_LOG_INFO, "format %s: %s: %s", f->a.formats[weight]->config->name, f->m->params[weight].name, f->notes[weight].text);
     }
     return 0;
 }

@@ -76,6 +76,7 @@ struct lb_net_format {
     const struct lb_safetensors *weights; /* parameters by our names, in any formats */
     const struct lb_format *
         activations; /* mode wa: of every layer's input, and outlives the net; calibrated scales are in the file (lb_calibrate). NULL: binary32 */
+    int sums;        /* outputs too, before the activation */
     int integer;          /* modes w8a8, w4a8: products of integers, "unsupported" where the device has none */
     size_t integer_block; /* of them: inputs of dense layers that share a scale; 0: a sample's, as in convolutions */
     uint64_t seed;        /* of stochastic rounding of activations */

@@ -122,48 +122,34 @@ int lb_net_download(struct lb_net *n, struct lb_model *m, struct lb_err *err)
     return 0;
 }
 
-enum { STREAM_ACTIVATIONS = 0x30000 };
+enum { STREAM_ACTIVATIONS = 0x30000, STREAM_SUMS = 0x40000 }; /* + the layer's place in the config */
 
-static uint32_t activations_stream(const struct lb_net *n, size_t i)
+/* Numbers x (batch, cols) become what their format makes of them, in place: nothing else reads them. */
+static int take(struct lb_net *n, size_t i, struct lb_net_place *p, struct lb_buf *x, size_t cols, uint32_t stream, size_t batch,
+                struct lb_err *err)
 {
-    return STREAM_ACTIVATIONS + (uint32_t)n->m->params[n->m->layers[i].weight].layer;
-}
-
-/* The same as quantize_input, where the device does not know how. */
-static int round_input(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
-{
-    struct lb_net_round *round = &n->round[i];
-    struct lb_buf *x = lb_net_x(n, i);
-    const size_t in = n->m->layers[i].in;
-    round->r.seed = n->seed;
-    round->r.stream = activations_stream(n, i);
-    round->r.first = (uint64_t)n->sample * in;
-    return lb_buf_read(n->d, x, 0, round->x, batch * in, err) || lb_round_matrix(&round->r, round->x, batch, in, err) ||
-                   lb_buf_write(n->d, x, 0, round->x, batch * in, err)
+    const uint64_t first = (uint64_t)n->sample * cols;
+    const uint32_t own = stream + (uint32_t)n->m->layers[i].index;
+    if (p->quantizer) {
+        const struct lb_quantize op = {
+            .x = ref(x), .y = ref(x), .q = p->quantizer, .rows = batch, .cols = cols, .seed = n->seed, .stream = own, .first = first};
+        return LB_RUN(n->d, quantize, &op, err);
+    }
+    if (!p->r.f)
+        return 0;
+    p->r.seed = n->seed;
+    p->r.stream = own;
+    p->r.first = first;
+    return lb_buf_read(n->d, x, 0, p->x, batch * cols, err) || lb_round_matrix(&p->r, p->x, batch, cols, err) ||
+                   lb_buf_write(n->d, x, 0, p->x, batch * cols, err)
                ? -1
                : 0;
 }
 
-/* What a layer reads becomes what its format makes of it, in place: nothing else reads it. */
-static int quantize_input(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
-{
-    const size_t in = n->m->layers[i].in;
-    const struct lb_quantize op = {.x = ref(lb_net_x(n, i)),
-                                   .y = ref(lb_net_x(n, i)),
-                                   .q = n->quantizer[i],
-                                   .rows = batch,
-                                   .cols = in,
-                                   .seed = n->seed,
-                                   .stream = activations_stream(n, i),
-                                   .first = (uint64_t)n->sample * in};
-    return LB_RUN(n->d, quantize, &op, err);
-}
-
-static int dense(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
+static int dense(struct lb_net *n, size_t i, size_t batch, uint32_t act, struct lb_err *err)
 {
     const struct lb_layer *l = &n->m->layers[i];
     struct lb_buf *x = lb_net_x(n, i);
-    const uint32_t act = op_act(l->act);
     if (n->packed && n->packed[l->weight]) {
         const struct lb_gemm_packed op = {.a = ref(x),
                                           .bias = ref(&n->w[l->bias]),
@@ -190,12 +176,11 @@ static int dense(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
     return LB_RUN(n->d, gemm, &op, err);
 }
 
-static int conv2d(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
+static int conv2d(struct lb_net *n, size_t i, size_t batch, uint32_t act, struct lb_err *err)
 {
     const struct lb_layer *l = &n->m->layers[i];
     struct lb_buf *x = lb_net_x(n, i);
     struct lb_conv s = l->conv;
-    const uint32_t act = op_act(l->act);
     s.n = batch;
     if (n->packed && n->packed[l->weight]) {
         const struct lb_conv2d_packed op = {
@@ -207,26 +192,43 @@ static int conv2d(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
     return LB_RUN(n->d, conv2d, &op, err);
 }
 
+static int multiply(struct lb_net *n, size_t i, size_t batch, uint32_t act, struct lb_err *err)
+{
+    return n->m->layers[i].type == LB_DENSE ? dense(n, i, batch, act, err) : conv2d(n, i, batch, act, err);
+}
+
+static int activate(struct lb_net *n, size_t i, struct lb_buf *x, size_t batch, struct lb_err *err)
+{
+    const struct lb_layer *l = &n->m->layers[i];
+    const struct lb_act_op op = {.x = ref(x), .y = ref(&n->y[i]), .n = batch * l->out, .act = op_act(l->act), .alpha = l->alpha};
+    return LB_RUN(n->d, act, &op, err);
+}
+
+static int is_taken(const struct lb_net_place *p)
+{
+    return p->quantizer || p->r.f;
+}
+
 static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
 {
     const struct lb_layer *l = &n->m->layers[i];
     struct lb_buf *x = lb_net_x(n, i);
     if (n->q && lb_q_net_is_integer(n->q, i))
         return lb_q_net_layer(n, i, batch, err);
-    if (n->quantizer && n->quantizer[i] && quantize_input(n, i, batch, err))
+    if (n->reads && take(n, i, &n->reads[i], x, l->in, STREAM_ACTIVATIONS, batch, err))
         return -1;
-    if (n->round && n->round[i].r.f && round_input(n, i, batch, err))
-        return -1;
-    if (l->type == LB_DENSE)
-        return dense(n, i, batch, err);
-    if (l->type == LB_CONV2D)
-        return conv2d(n, i, batch, err);
+    if (l->weight >= 0 && !(n->sums && is_taken(&n->sums[i])))
+        return multiply(n, i, batch, op_act(l->act), err);
+    if (l->weight >= 0)
+        return multiply(n, i, batch, LB_LINEAR, err) || take(n, i, &n->sums[i], &n->y[i], l->out, STREAM_SUMS, batch, err) ||
+                       (l->act != LB_ACT_LINEAR && activate(n, i, &n->y[i], batch, err))
+                   ? -1
+                   : 0;
     if (l->act == LB_ACT_SOFTMAX) {
         const struct lb_softmax op = {.x = ref(x), .y = ref(&n->y[i]), .rows = batch, .cols = l->out};
         return LB_RUN(n->d, softmax, &op, err);
     }
-    const struct lb_act_op op = {.x = ref(x), .y = ref(&n->y[i]), .n = batch * l->out, .act = op_act(l->act), .alpha = l->alpha};
-    return LB_RUN(n->d, act, &op, err);
+    return activate(n, i, x, batch, err);
 }
 
 static int forward(struct lb_net *n, size_t layers, size_t batch, struct lb_err *err)

@@ -29,16 +29,16 @@ struct lb_net {
     /* Weights in formats: net_packed.c. All NULL where parameters are binary32. */
     void **packed;                    /* by parameter: from weights_create; NULL: in w */
     struct lb_packed_tensor *formats; /* by parameter: what the codes of `packed` are worth */
-    void **quantizer;                 /* by layer: from quantizer_create; NULL: its input is used as it is, or formatted by the host */
-    struct lb_net_round {
-        struct lb_round r;
-        float *x;         /* (batch, in) */
-    } * round;            /* by layer; r.f NULL: no */
-    int integer;          /* products of 8-bit integers, */
-    size_t integer_block; /* inputs of dense layers that share a scale; 0: a sample's */
-    int unpacked;         /* weights that the device could not keep packed, and inputs that it could not format */
-    int unlike;           /* no two batches run the same ops (stochastic rounding draws, the host formats), so nothing is recorded */
-    struct lb_q_net *q;   /* integer layers, or NULL */
+    struct lb_net_place {
+        void *quantizer;   /* from quantizer_create, or */
+        struct lb_round r; /* the host does it where r.f is not NULL, */
+        float *x;          /* in this room */
+    } * reads, *sums;      /* by layer: what becomes of its input, and of its output before the activation; neither: it is used as it is */
+    int integer;           /* products of 8-bit integers, */
+    size_t integer_block;  /* inputs of dense layers that share a scale; 0: a sample's */
+    int unpacked;          /* weights that the device could not keep packed, and inputs that it could not format */
+    int unlike;            /* no two batches run the same ops (stochastic rounding draws, the host formats), so nothing is recorded */
+    struct lb_q_net *q;    /* integer layers, or NULL */
     uint64_t seed;
     size_t sample; /* index of the batch's first sample */
 };

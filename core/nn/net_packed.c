@@ -16,26 +16,22 @@ void lb_net_free_packed(struct lb_net *n)
             n->d->ops->weights_free(n->d->dev, n->packed[i]);
     for (size_t i = 0; n->formats && i < n->m->n_params; i++)
         lb_packed_finish(&n->formats[i]);
-    for (size_t i = 0; n->quantizer && i < n->m->n_layers; i++)
-        if (n->quantizer[i])
-            n->d->ops->quantizer_free(n->d->dev, n->quantizer[i]);
+    struct lb_net_place *places[] = {n->reads, n->sums};
+    for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
+        for (size_t i = 0; places[p] && i < n->m->n_layers; i++) {
+            if (places[p][i].quantizer)
+                n->d->ops->quantizer_free(n->d->dev, places[p][i].quantizer);
+            lb_free(places[p][i].x);
+        }
+        lb_free(places[p]);
+    }
     lb_free(n->packed);
     lb_free(n->formats);
-    for (size_t i = 0; n->round && i < n->m->n_layers; i++)
-        lb_free(n->round[i].x);
-    lb_free(n->quantizer);
-    lb_free(n->round);
 }
 
 int lb_net_unpacked(const struct lb_net *n)
 {
     return n->unpacked;
-}
-
-/* The number in the names of a layer's parameters. */
-static size_t number_of(const struct lb_model *m, size_t layer)
-{
-    return m->params[m->layers[layer].weight].layer;
 }
 
 /* ---- Parameters ---- */
@@ -133,7 +129,7 @@ static int take_parameters(struct lb_net *n, const struct lb_safetensors *st, co
 /* ---- Activations ---- */
 
 /* A quantizer of the device, or 1 where it has none for the format. */
-static int ask_device(struct lb_net *n, size_t layer, const struct lb_format *f, float s, struct lb_err *err)
+static int ask_device(struct lb_net *n, struct lb_net_place *p, const struct lb_format *f, float s, struct lb_err *err)
 {
     const struct lb_backend *b = n->d->ops;
     struct lb_quantizer_tables *tables = NULL;
@@ -145,10 +141,10 @@ static int ask_device(struct lb_net *n, size_t layer, const struct lb_format *f,
     const struct lb_quantizer *q = lb_quantizer_data(tables);
     n->unlike |= q->stochastic;
     n->d->log[0] = 0;
-    n->quantizer[layer] = b->quantizer_create(n->d->dev, q, why, sizeof why);
+    p->quantizer = b->quantizer_create(n->d->dev, q, why, sizeof why);
     lb_quantizer_destroy(tables);
-    if (n->quantizer[layer] || why[0])
-        return n->quantizer[layer] ? 0 : 1;
+    if (p->quantizer || why[0])
+        return p->quantizer ? 0 : 1;
     return lb_fail(err, "backend %s: activations: %s", b->base.name, n->d->log);
 }
 
@@ -160,34 +156,38 @@ static int changes_nothing(const struct lb_format *f)
            (overflow < 0 || (uint32_t)overflow == f->codec->overflow);
 }
 
-static int take_input(struct lb_net *n, size_t layer, const struct lb_net_format *f, struct lb_err *err)
+/* How what layer `layer` has at `of` ("input" or "sum": `width` numbers a sample) is taken into the format. */
+static int make_place(struct lb_net *n, size_t layer, const char *of, size_t width, const struct lb_net_format *f, struct lb_net_place *p,
+                      struct lb_err *err)
 {
     const struct lb_format_config *c = f->activations->config;
-    const size_t number = number_of(n->m, layer);
+    const size_t number = n->m->layers[layer].index;
     struct lb_round r = {.f = f->activations, .host = &n->d->host, .calibrated = c->calibrated};
     size_t elems;
-    if (c->calibrated && lb_calibrate_read(f->weights, number, "input", f->activations, &r.s, &r.z, err))
+    if (c->calibrated && lb_calibrate_read(f->weights, number, of, f->activations, &r.s, &r.z, err))
         return -1;
     if (changes_nothing(f->activations))
         return 0;
-    const int left = ask_device(n, layer, f->activations, r.s, err);
+    const int left = ask_device(n, p, f->activations, r.s, err);
     if (left <= 0)
         return left;
-    if (lb_mul(n->batch, n->m->layers[layer].in, &elems))
-        return lb_fail(err, "layer %zu: its inputs are too many", number);
-    n->round[layer] = (struct lb_net_round){.r = r, .x = lb_alloc(elems, sizeof(float), err)};
+    if (lb_mul(n->batch, width, &elems))
+        return lb_fail(err, "layer %zu: its numbers are too many", number);
+    *p = (struct lb_net_place){.r = r, .x = lb_alloc(elems, sizeof(float), err)};
     n->unlike = 1;
     n->unpacked++;
-    return n->round[layer].x ? 0 : -1;
+    return p->x ? 0 : -1;
 }
 
 static int take_activations(struct lb_net *n, const struct lb_net_format *f, struct lb_err *err)
 {
     int r = lb_round_check(f->activations, err);
-    for (size_t i = 0; !r && i < n->m->n_layers; i++)
-        if (n->m->layers[i].weight >= 0)
-            r = take_input(n, i, f, err);
-    return r;
+    for (size_t i = 0; !r && i < n->m->n_layers; i++) {
+        const struct lb_layer *l = &n->m->layers[i];
+        if (l->weight >= 0)
+            r = make_place(n, i, "input", l->in, f, &n->reads[i], err) || (f->sums && make_place(n, i, "sum", l->out, f, &n->sums[i], err));
+    }
+    return r ? -1 : 0;
 }
 
 /* What is there in binary32, where some layers are integer ones: biases and outputs of the others, and outputs that an integer layer hands to them. */
@@ -213,9 +213,9 @@ static int create(const struct lb_model *m, struct lb_dev *d, size_t batch, cons
     n->seed = f->seed;
     n->packed = lb_alloc(m->n_params, sizeof *n->packed, err);
     n->formats = lb_alloc(m->n_params, sizeof *n->formats, err);
-    n->quantizer = lb_alloc(m->n_layers, sizeof *n->quantizer, err);
-    n->round = lb_alloc(m->n_layers, sizeof *n->round, err);
-    if (!n->packed || !n->formats || !n->quantizer || !n->round || take_parameters(n, f->weights, integer, err) ||
+    n->reads = lb_alloc(m->n_layers, sizeof *n->reads, err);
+    n->sums = lb_alloc(m->n_layers, sizeof *n->sums, err);
+    if (!n->packed || !n->formats || !n->reads || !n->sums || take_parameters(n, f->weights, integer, err) ||
         (f->activations && take_activations(n, f, err)))
         return -1;
     return lb_q_is_model(f->weights) ? lb_q_net_create(n, f->weights, integer, &n->q, err) : 0;

@@ -188,6 +188,7 @@ struct lb_experiment {
     size_t n_backends;
     int numerics;          /* enum lb_numerics, of the backends that say nothing themselves */
     int64_t infer_batch;   /* "infer": {"batch": 64}: the batch of all inference after training and of latency */
+    int quantize_sums;     /* "infer": {"quantize_sums": true}: mode wa: outputs before the activation are in the format, too */
     int64_t integer_block; /* "infer": {"integer_block": 32}: w8a8, w4a8: inputs of dense layers that share a scale; 0: a sample's */
     int explain;           /* "report": {"explain": true}: adds the table of causes */
     char *published_source;

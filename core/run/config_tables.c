@@ -297,6 +297,8 @@ static const struct lb_option infer_options[] = {
      .help = "samples of one inference"},
     {.key = "integer_block", .type = LB_OPT_INT, IN(lb_experiment, integer_block), .min = 0, .max = 1e6, .value = "0",
      .help = "w8a8, w4a8: how many neighbours of what a dense layer reads share a scale; 0: all of a sample. Convolutions: always a sample"},
+    {.key = "quantize_sums", .type = LB_OPT_BOOL, IN(lb_experiment, quantize_sums), .value = "false",
+     .help = "mode wa: what products and bias give is in the format of the activations, too, before the activation"},
     {0}};
 static const struct lb_table infer_table = {.name = "infer", .help = "how trained models are run", .options = infer_options};
 

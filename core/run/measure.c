@@ -48,7 +48,8 @@ static int infer(const struct lb_measure *m, struct lb_dev *d, const float *x, f
                     (m->activations && lb_format_create(m->activations, &activations, err))
                 ? -1
                 : 0;
-    const struct lb_net_format f = {.weights = &st, .activations = activations, .integer = m->integer, .integer_block = m->integer_block};
+    const struct lb_net_format f = {
+        .weights = &st, .activations = activations, .sums = m->sums, .integer = m->integer, .integer_block = m->integer_block};
     r = r || lb_net_create_packed(model, d, m->batch, &f, &net, err) ? -1 : 0;
     lb_safetensors_finish(&st); /* the net has copies */
     r = r || lb_net_infer(net, x, m->batch, y, NULL, err) ? -1 : 0;

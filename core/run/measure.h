@@ -14,6 +14,7 @@ struct lb_measure {
     const struct lb_format_config *activations; /* mode wa, else NULL */
     int integer;                                /* modes w8a8, w4a8 */
     size_t integer_block;
+    int sums; /* mode wa: infer.quantize_sums */
     struct lb_backend_options options;
 };
 

@@ -314,6 +314,8 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
         lost = json_object_set(o, "activations", f->activations->json) ||
                json_object_set_new(o, "activations_codec", json_string(f->activations_sha256)) ||
                (f->activations->calibrated && json_object_set_new(o, "calibration", json_integer((json_int_t)p->e->calibration_samples)));
+    if (!lost && wa && p->e->quantize_sums)
+        lost = json_object_set_new(o, "quantize_sums", json_true());
     if (!lost && mode == LB_MODE_INTEGER)
         lost = json_object_set(o, "activations", f->codes->json) ||
                json_object_set_new(o, "activations_codec", json_string(f->codes_sha256)) ||

@@ -167,6 +167,7 @@ static int create_net(const struct work *w, int f32, struct lb_dev *d, struct lb
 {
     const struct lb_net_format f = {.weights = &w->stored,
                                     .activations = mode_of(w) == LB_MODE_WA ? w->activations : NULL,
+                                    .sums = w->p->e->quantize_sums,
                                     .integer = mode_of(w) == LB_MODE_W8A8 || mode_of(w) == LB_MODE_W4A8,
                                     .integer_block = (size_t)w->p->e->integer_block,
                                     .seed = seed_of(w)};
@@ -309,7 +310,7 @@ static int encode_and_store(struct work *w, struct lb_err *err)
     if (mode_of(w) == LB_MODE_INTEGER ? encode_integer(w, err) : encode_all(w, err))
         return -1;
     const struct lb_calibration c = calibration(w);
-    if (mode_of(w) == LB_MODE_WA && w->activations->config->calibrated && lb_calibrate(&c, w->activations, &w->st, err))
+    if (mode_of(w) == LB_MODE_WA && w->activations->config->calibrated && lb_calibrate(&c, w->activations, w->p->e->quantize_sums, &w->st, err))
         return -1;
     w->file = lb_formatted_path(w->folder, w->t->hash, err);
     if (!w->file || lb_safetensors_write(&w->st, w->file, err))

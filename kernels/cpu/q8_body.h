@@ -21,9 +21,9 @@ enum {
     ROWS_1 = VEC == 16  ? 14
              : VEC == 8 ? 4
                         : 2,
-    MOST_ROWS = ROWS_1,
     MOST_ACC = VEC == 16 ? 4 * ROWS_4 : ROWS_1 * PER_PANEL,
-    TILE_WIDTH = VEC == 16 ? Q8_WIDE * Q8_PANEL : Q8_PANEL
+    MANY_LINES = 64, /* a tile of so many takes longer than memory */
+
 };
 
 /* ---- Tiles ---- */
@@ -37,46 +37,58 @@ struct tile {
     int32_t *sums; /* (rows, panels, 16) */
 };
 
-INLINE ivec quad(const unsigned char *a, ivec flip)
+/* `is_signed`: what lies at a. */
+INLINE ivec quad(const unsigned char *a, int is_signed)
 {
     int32_t x;
     memcpy(&x, a, sizeof x);
-    return ivec_xor(ivec_set(x), flip);
+    return is_signed ? ivec_xor(ivec_set(x), ivec_set((int32_t)0x80808080)) : ivec_set(x);
 }
 
-INLINE void products(const struct tile *z, int rows, int panels)
+INLINE void products(const struct tile *z, int rows, int panels, int is_signed)
 {
     const int vecs = panels * PER_PANEL;
     const struct q8_task *t = z->t;
-    const size_t ld = t->ld, step = z->step;
-    const ivec flip = ivec_set((int32_t)(t->flip * 0x01010101u));
+    const size_t ld = t->ld, step = z->step, runs = t->runs;
+    const struct q8_run *run = t->run;
+    const unsigned char *first = z->a;
     const int8_t *w = z->w;
+    int32_t *sums = z->sums;
     ivec acc[MOST_ACC];
     UNROLL for (int j = 0; j < vecs; j++)
     {
         const ivec start = ivec_load(z->start + (size_t)j * VEC);
         UNROLL for (int i = 0; i < rows; i++) acc[i * vecs + j] = start;
     }
-    for (size_t r = 0; r < t->runs; r++) {
-        const unsigned char *a = z->a + t->run[r].at;
-        for (const unsigned char *end = a + t->run[r].lines * Q8_K; a < end; a += Q8_K, w += step) {
+    for (size_t r = 0; r < runs; r++) {
+        const unsigned char *a = first + run[r].at;
+        for (const unsigned char *end = a + run[r].lines * Q8_K; a < end; a += Q8_K, w += step) {
             ivec line[4];
             UNROLL for (int j = 0; j < vecs; j++) line[j] = ivec_load(w + (size_t)j * VEC * 4);
             UNROLL for (int i = 0; i < rows; i++)
             {
-                const ivec q = quad(a + (size_t)i * ld, flip);
+                const ivec q = quad(a + (size_t)i * ld, is_signed);
                 UNROLL for (int j = 0; j < vecs; j++) acc[i * vecs + j] = ivec_dot(acc[i * vecs + j], q, line[j], 0);
             }
         }
     }
-    UNROLL for (int i = 0; i < rows * vecs; i++) ivec_store(z->sums + (size_t)i * VEC, acc[i]);
+    UNROLL for (int i = 0; i < rows * vecs; i++) ivec_store(sums + (size_t)i * VEC, acc[i]);
 }
 
 #define TILE(r, p)                                                                                                                         \
     static void tile_##r##_##p(const struct tile *z)                                                                                       \
     {                                                                                                                                      \
-        products(z, r, p);                                                                                                                 \
+        products(z, r, p, 0);                                                                                                              \
+    }                                                                                                                                      \
+    static void signed_##r##_##p(const struct tile *z)                                                                                     \
+    {                                                                                                                                      \
+        products(z, r, p, 1);                                                                                                              \
     }
+#define BOTH(r, p)                                                                                                                         \
+    {                                                                                                                                      \
+        tile_##r##_##p, signed_##r##_##p                                                                                                   \
+    }
+typedef void (*const tile_of[2])(const struct tile *z); /* unsigned, signed */
 #if defined(__AVX512VNNI__)
 TILE(1, 1)
 TILE(2, 1)
@@ -106,59 +118,63 @@ TILE(3, 4)
 TILE(4, 4)
 TILE(5, 4)
 TILE(6, 4)
-static void (*const tiles_1[])(const struct tile *z) = {tile_1_1, tile_2_1, tile_3_1,  tile_4_1,  tile_5_1,  tile_6_1,  tile_7_1,
-                                                        tile_8_1, tile_9_1, tile_10_1, tile_11_1, tile_12_1, tile_13_1, tile_14_1};
-static void (*const tiles_2[])(const struct tile *z) = {tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2};
-static void (*const tiles_4[])(const struct tile *z) = {tile_1_4, tile_2_4, tile_3_4, tile_4_4, tile_5_4, tile_6_4};
+static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1), BOTH(3, 1),  BOTH(4, 1),  BOTH(5, 1),  BOTH(6, 1),  BOTH(7, 1),
+                            BOTH(8, 1), BOTH(9, 1), BOTH(10, 1), BOTH(11, 1), BOTH(12, 1), BOTH(13, 1), BOTH(14, 1)};
+static tile_of tiles_2[] = {BOTH(1, 2), BOTH(2, 2), BOTH(3, 2), BOTH(4, 2), BOTH(5, 2), BOTH(6, 2), BOTH(7, 2), BOTH(8, 2)};
+static tile_of tiles_4[] = {BOTH(1, 4), BOTH(2, 4), BOTH(3, 4), BOTH(4, 4), BOTH(5, 4), BOTH(6, 4)};
 #else
 TILE(1, 1)
 TILE(2, 1)
 #if defined(__AVX2__)
 TILE(3, 1)
 TILE(4, 1)
-static void (*const tiles_1[])(const struct tile *z) = {tile_1_1, tile_2_1, tile_3_1, tile_4_1};
+static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1), BOTH(3, 1), BOTH(4, 1)};
 #else
-static void (*const tiles_1[])(const struct tile *z) = {tile_1_1, tile_2_1};
+static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1)};
 #endif
 #endif
+#undef BOTH
 #undef TILE
 
 /* Does a tile, of all the panels of a group or of one. */
 static void run_tile(const struct tile *z, size_t rows, size_t panels)
 {
+    const int is_signed = z->t->flip != 0;
 #ifdef __AVX512VNNI__
     if (panels == 4)
-        tiles_4[rows - 1](z);
+        tiles_4[rows - 1][is_signed](z);
     else if (panels == 2)
-        tiles_2[rows - 1](z);
+        tiles_2[rows - 1][is_signed](z);
     else
 #endif
-        tiles_1[rows - 1](z);
+        tiles_1[rows - 1][is_signed](z);
     (void)panels;
 }
 
 /* ---- What becomes of the sums ---- */
 
-static void requantize_some(const int32_t *v, size_t n, const double *f, int one, const struct q8_held *h, unsigned char *y)
+INLINE void requantize_some(const int32_t *v, size_t n, const double *f, int one, const struct q8_held *h, int small, unsigned char *y)
 {
     size_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        q8_store(v + i, one ? f : f + i, h, y + i, 16);
-    if (i < n) {
+    const size_t step = one ? 0 : 16;
+    for (; i + 64 <= n; i += 64) {
+        const struct q8_four q = {v + i, one ? f : f + i, y + i, 16, step, 16};
+        q8_store_four(&q, h, small);
+    }
+    for (; i < n; i += 16) {
         int32_t some[16] = {0};
-        memcpy(some, v + i, (n - i) * sizeof *some);
-        q8_store(some, one ? f : f + i, h, y + i, n - i);
+        memcpy(some, v + i, (n - i < 16 ? n - i : 16) * sizeof *some);
+        q8_store(some, one ? f : f + i, h, small, y + i, n - i);
     }
 }
 
 static void requantize(const int32_t *v, size_t n, const double *f, int one, const struct q8_out *o, unsigned char *y)
 {
     const struct q8_held h = q8_held_of(o);
-    if (h.small) {
-        const struct q8_held small = {h.least, h.most, h.zero, 1};
-        requantize_some(v, n, f, one, &small, y);
-    } else
-        requantize_some(v, n, f, one, &h, y);
+    if (o->small)
+        requantize_some(v, n, f, one, &h, 1, y);
+    else
+        requantize_some(v, n, f, one, &h, 0, y);
 }
 
 /* Takes zeros[j] sums[i] away. */
@@ -169,7 +185,28 @@ static void take_zeros(int32_t *v, size_t rows, size_t width, const int32_t *zer
             v[j] = (int32_t)((uint32_t)v[j] - (uint32_t)zeros[j] * (uint32_t)sums[i]);
 }
 
-/* Rows of sums, `width` apart, n of each: to c, at element `at`. */
+/* Rows of sums, `width` apart, n of each, as bytes: now four neighbours of a row at a time, now four rows. */
+INLINE void store_bytes(const int32_t *v, size_t rows, size_t width, size_t n, const double *f, const struct q8_held *h, int small,
+                        unsigned char *y, size_t ld)
+{
+    size_t j = 0;
+    for (; j + 64 <= n; j += 64)
+        for (size_t i = 0; i < rows; i++) {
+            const struct q8_four q = {v + i * width + j, f + j, y + i * ld + j, 16, 16, 16};
+            q8_store_four(&q, h, small);
+        }
+    for (; j < n; j += 16) {
+        size_t i = 0;
+        for (; i + 4 <= rows && n - j >= 16; i += 4) {
+            const struct q8_four q = {v + i * width + j, f + j, y + i * ld + j, width, 0, ld};
+            q8_store_four(&q, h, small);
+        }
+        for (; i < rows; i++)
+            q8_store(v + i * width + j, f + j, h, small, y + i * ld + j, n - j);
+    }
+}
+
+/* To c, at element `at`. */
 static void store(const struct q8_task *t, const int32_t *v, size_t rows, size_t width, size_t n, const double *f, size_t at)
 {
     if (t->out.bytes == 4) {
@@ -178,10 +215,19 @@ static void store(const struct q8_task *t, const int32_t *v, size_t rows, size_t
         return;
     }
     const struct q8_held h = q8_held_of(&t->out);
-    unsigned char *y = (unsigned char *)t->c + at;
-    for (size_t i = 0; i < rows; i++, v += width, y += t->ldc)
-        for (size_t j = 0; j < n; j += 16)
-            q8_store(v + j, f + j, &h, y + j, n - j);
+    if (t->out.small)
+        store_bytes(v, rows, width, n, f, &h, 1, (unsigned char *)t->c + at, t->ldc);
+    else
+        store_bytes(v, rows, width, n, f, &h, 0, (unsigned char *)t->c + at, t->ldc);
+}
+
+/* The outputs' lines are asked for long before they are written. */
+static void ask_for_outputs(const struct q8_task *t, size_t rows, size_t n, size_t at)
+{
+    const char *c = (const char *)t->c + at * t->out.bytes;
+    for (size_t i = 0; i < rows; i++, c += t->ldc * t->out.bytes)
+        for (size_t j = 0; j < n * t->out.bytes; j += 64)
+            __builtin_prefetch(c + j, 1);
 }
 
 /* ---- The product ---- */
@@ -191,8 +237,11 @@ static void some_rows(const struct q8_task *t, size_t h, struct tile *z, size_t 
 {
     const size_t most = panels == 4 ? ROWS_4 : panels == 2 ? ROWS_2 : ROWS_1, tiles = (t->rows + most - 1) / most;
     const size_t at = place * Q8_PANEL, width = panels * Q8_PANEL, n = t->n - at < width ? t->n - at : width;
+    const size_t least = t->rows / tiles, more = t->rows % tiles;
     for (size_t i = 0, tile = 0, rows; tile < tiles; tile++, i += rows) {
-        rows = t->rows * (tile + 1) / tiles - i;
+        rows = least + (tile < more);
+        if (t->lines > MANY_LINES)
+            ask_for_outputs(t, rows, n, h * t->outer_ldc + i * t->ldc + at);
         z->a = t->a + h * t->outer_ld + i * t->ld;
         run_tile(z, rows, panels);
         if (t->zeros)

@@ -43,7 +43,7 @@ struct shape {
 enum { SHAPE_LOW, SHAPE_MIDDLE, SHAPE_WIDE };
 static const struct shape shapes[] = {[SHAPE_LOW] = {"kernels/vulkan/q_lanes.comp", {8, 1, 2}, 8, 16},
                                       [SHAPE_MIDDLE] = {"kernels/vulkan/q_lanes.comp", {8, 2, 2}, 16, 16},
-                                      [SHAPE_WIDE] = {"kernels/vulkan/q_lanes.comp", {8, 2, 4}, 16, 32}};
+                                      [SHAPE_WIDE] = {"kernels/vulkan/q_lanes.comp", {8, 6, 2}, 48, 16}};
 enum { FEW_ROWS = 2 };
 
 /* Quads of the input begin at words. */

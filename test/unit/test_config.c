@@ -170,7 +170,7 @@ Test(config, every_key)
     cr_expect(t->epochs == 0 && t->batch == 20 && t->lr == 0.01 && t->momentum == 0.9 && t->decay == 0.0001 && t->lr_decay == 0.5);
     cr_expect(t->loss == LB_MSE && t->reduction == LB_HALF && t->shuffle == LB_SHUFFLE_ONCE);
     cr_expect(e->train.epochs == 3 && e->n_seeds == 3 && e->seeds[0] == 0 && e->seeds[2] == 123456789012);
-    cr_expect(e->n_formats == 9 && e->n_modes == 4 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
+    cr_expect(e->n_formats == 13 && e->n_modes == 4 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
     const struct lb_format_config *f = &e->formats[6];
     cr_expect(f->per == LB_PER_BLOCK && f->block == 16 && f->rule == LB_SCALE_ABSMAX && f->scale && f->scale->offset &&
               f->scale->block == 256);
@@ -178,6 +178,12 @@ Test(config, every_key)
     cr_expect(f[1].per == LB_PER_CHANNEL && f[1].rule == LB_SCALE_PERCENTILE && f[1].percentile == 99.5 && f[1].activations);
     cr_expect(f[1].activations->calibrated && f[1].activations->per == LB_PER_TENSOR && f[1].activations->rule == LB_SCALE_MSE);
     cr_expect(f[2].per == LB_PER_ROW && f[2].rule == LB_SCALE_RCEIL);
+    const struct lb_fit_config *fit = &f[3].fit;
+    cr_expect(f[3].has_fit && fit->method == LB_FIT_GPTQ && fit->damp == 0.02 && fit->order == LB_FIT_ACTIVATION && fit->bias_correction);
+    cr_expect(f[4].fit.method == LB_FIT_AWQ && f[4].fit.grid == 10 && f[5].fit.method == LB_FIT_SMOOTH && f[5].fit.alpha == 0.25);
+    cr_expect(f[6].fit.method == LB_FIT_GPTQ && f[6].fit.damp == 0.01 && f[6].fit.order == LB_FIT_NATURAL && !f[6].fit.bias_correction);
+    cr_expect(lb_config_format_fits(&f[6]) && !f[2].has_fit && !lb_config_format_fits(&f[2]));
+    cr_expect_str_eq(f[4].name, "I4 awq");
     cr_expect(e->activations && e->activations->rule == LB_SCALE_EVEN && e->calibration_samples == 10);
     cr_expect_str_eq(e->modes[3], "w4a8");
     const struct lb_backend_config *b = e->backends;
