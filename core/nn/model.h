@@ -89,6 +89,14 @@ int lb_net_unpacked(const struct lb_net *n);
 /* What `layer` read in the last batch of lb_net_infer, (batch, in). */
 int lb_net_layer_input(struct lb_net *n, size_t layer, size_t batch, float *x, struct lb_err *err);
 
+/* What `layer` gave in the last batch of lb_net_infer, (batch, out), as the next layer reads it. */
+struct lb_layer_codes {
+    int are;          /* it gave codes */
+    size_t saturated; /* how many of them lie at an end of their range that is not their zero */
+};
+int lb_net_layer_output(struct lb_net *n, size_t layer, size_t batch, float *y, struct lb_layer_codes *codes, struct lb_err *err);
+size_t lb_net_batch(const struct lb_net *n); /* most samples of a batch */
+
 /* What `layer` reads for all of x (n, in): seen (n, in of the layer). y (batch of the net, classes) is room. Layer by layer, so that no more than one layer's
  * inputs are held. */
 int lb_net_layer_inputs(struct lb_net *net, size_t layer, const float *x, size_t n, float *seen, float *y, struct lb_err *err);

@@ -239,7 +239,19 @@ int lb_net_create_packed(const struct lb_model *m, struct lb_dev *d, size_t batc
     return -1;
 }
 
-/* ---- What layers read ---- */
+/* ---- What layers read and give ---- */
+
+size_t lb_net_batch(const struct lb_net *n)
+{
+    return n->batch;
+}
+
+int lb_net_layer_output(struct lb_net *n, size_t layer, size_t batch, float *y, struct lb_layer_codes *codes, struct lb_err *err)
+{
+    if (n->q && lb_q_net_gives_codes(n->q, layer))
+        return lb_q_net_output(n, layer, batch, y, codes, err);
+    return lb_buf_read(n->d, &n->y[layer], 0, y, batch * n->m->layers[layer].out, err);
+}
 
 int lb_net_layer_inputs(struct lb_net *net, size_t layer, const float *x, size_t n, float *seen, float *y, struct lb_err *err)
 {

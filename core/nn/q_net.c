@@ -514,3 +514,33 @@ int lb_q_net_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err *err)
     const struct lb_q_table op = {.x = ref(l->weight >= 0 ? to : &y->codes), .y = ref(to), .table = ref(&y->table), .n = batch * l->out};
     return LB_RUN(n->d, q_table, &op, err);
 }
+
+/* ---- Looking at it ---- */
+
+int lb_q_net_gives_codes(const struct lb_q_net *q, size_t layer)
+{
+    return q->layer[layer].to_codes;
+}
+
+int lb_q_net_output(struct lb_net *n, size_t layer, size_t batch, float *y, struct lb_layer_codes *codes, struct lb_err *err)
+{
+    struct q_layer *next = &n->q->layer[layer + 1];
+    const struct lb_q_params *p = &next->in;
+    const size_t width = n->m->layers[layer].out;
+    unsigned char *bytes = lb_alloc(4 * words(batch * width), 1, err);
+    if (!bytes || lb_buf_read(n->d, &next->codes, 0, bytes, words(batch * width), err)) {
+        lb_free(bytes);
+        return -1;
+    }
+    for (size_t i = 0; i < batch * width; i++) {
+        const unsigned char byte = bytes[i / width * width + place(next->image, i % width)];
+        const int32_t q = p->type == LB_Q_S8 ? (int8_t)byte : byte;
+        y[i] = (float)(q - p->zero) * p->scale;
+        if (codes)
+            codes->saturated += (q == p->low || q == p->high) && q != p->zero;
+    }
+    if (codes)
+        codes->are = 1;
+    lb_free(bytes);
+    return 0;
+}

@@ -28,6 +28,9 @@ int lb_q_net_create(struct lb_net *n, const struct lb_safetensors *st, const uns
                     struct lb_err *err);
 void lb_q_net_destroy(struct lb_net *n, struct lb_q_net *q);
 int lb_q_net_is_integer(const struct lb_q_net *q, size_t layer);
+/* Whether the output of a layer goes to the next one as codes, and what these are worth. */
+int lb_q_net_gives_codes(const struct lb_q_net *q, size_t layer);
+int lb_q_net_output(struct lb_net *n, size_t layer, size_t batch, float *y, struct lb_layer_codes *codes, struct lb_err *err);
 int lb_q_net_layer(struct lb_net *n, size_t layer, size_t batch, struct lb_err *err);
 
 /* What reads and writes an integer layer: whether layer i's output goes to the next one as codes. */

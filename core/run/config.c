@@ -159,6 +159,9 @@ static int complete_formats(struct reading *r)
             return lb_fail_in(r->err, "%s: activations", r->from.name);
         if (lb_config_format_fits(r->e->activations))
             return lb_source_fail(&r->from, "activations", NULL, r->err, "\"fit\" is for weights");
+        if (r->e->activations->has_qat)
+            return lb_source_fail(&r->from, "activations", NULL, r->err,
+                                  "\"qat\" is for the weights' format; its \"activations\" says what becomes of these");
     }
     for (size_t i = 0; i < r->e->n_formats; i++) {
         lb_config_format_finish(&r->e->formats[i]); /* filled in before the named formats were known */
@@ -228,10 +231,10 @@ static int append_search(struct reading *r, size_t n)
     json_t *layers = json_array();
     for (size_t i = 0; layers && i < n; i++) {
         const struct lb_format_config *f = &r->e->formats[i];
-        if (lb_config_format_fits(f)) {
+        if (lb_config_format_fits(f) || f->has_qat) {
             json_decref(layers);
-            return lb_source_fail(&r->from, "search", NULL, r->err, "format \"%.100s\" has a \"fit\": what a search measures is not fitted",
-                                  f->name);
+            return lb_source_fail(&r->from, "search", NULL, r->err, "format \"%.100s\" has a \"%s\": what a search measures is not %s",
+                                  f->name, f->has_qat ? "qat" : "fit", f->has_qat ? "trained for it" : "fitted");
         }
         json_t *named = f->n_layers ? NULL : json_copy(f->json);
         json_object_set_new(named, "name", json_string(f->name));
@@ -256,7 +259,7 @@ static int derive_formats(struct reading *r)
     const size_t n = r->e->n_formats, layers = most_layers(r->e);
     for (size_t i = 0; r->e->sensitivity && i < n; i++)
         for (size_t layer = 0; layer < layers; layer++)
-            if (!r->e->formats[i].n_layers && has_layer(r->e, layer) && append_alone(r, i, layer))
+            if (!r->e->formats[i].n_layers && !r->e->formats[i].has_qat && has_layer(r->e, layer) && append_alone(r, i, layer))
                 return -1;
     return r->e->search_bits > 0 ? append_search(r, n) : 0;
 }

@@ -101,6 +101,20 @@ struct lb_fit_config {
     int bias_correction; /* what is left over in the mean is taken off the bias */
 };
 
+enum lb_qat_method { LB_QAT_FAKE, LB_QAT_ROUND_TRIP };
+enum lb_qat_scales { LB_QAT_DYNAMIC, LB_QAT_CALIBRATED, LB_QAT_LEARNED };
+
+/* "qat" of a format: training that knows it; a text is the method. */
+struct lb_qat_config {
+    int method;         /* enum lb_qat_method */
+    int64_t from_epoch; /* the epochs before it are those of the plain training */
+    int activations;    /* modes wa and integer: what layers read is in its format, too */
+    int scales;         /* enum lb_qat_scales, of weights */
+    int rounding;       /* 0: as the format says; else LB_NEAREST + 1, ...: how weights are rounded while training */
+    int clip;           /* gradients are 0 where numbers lie beyond the codec's range */
+    int64_t every;      /* round_trip: steps from one to the next; 0: an epoch */
+};
+
 enum lb_scale_per { LB_PER_NONE, LB_PER_TENSOR, LB_PER_CHANNEL, LB_PER_ROW, LB_PER_BLOCK };
 
 /* "layers": parameters whose whole name, or whose layer's number, the expression matches, are in this format. */
@@ -129,7 +143,9 @@ struct lb_format_config {
     int high_first;                       /* "order": in a file, the first of the codes that share a byte is in its high bits */
     struct lb_fit_config fit;             /* where has_fit */
     int has_fit;
-    struct lb_layer_format *layers;       /* the first that matches counts; the format itself is for all others */
+    struct lb_qat_config qat; /* where has_qat */
+    int has_qat;
+    struct lb_layer_format *layers; /* the first that matches counts; the format itself is for all others */
     size_t n_layers;
     int64_t only;       /* of "sensitivity": only this layer is in a format, models that do not have it are left out; -1: no such thing */
     double search_bits; /* of "search": each layer gets one of `layers`, so that weights have at most so many bits; 0: no search */
@@ -162,6 +178,9 @@ enum lb_isa { LB_ISA_BEST, LB_ISA_C, LB_ISA_AVX2, LB_ISA_AVX512 };
 struct lb_limits_config {
     double timeout_s;       /* of one trial; default 3600 */
     double train_timeout_s; /* of one training; default 86400 */
+    int64_t memory_bytes;   /* weights and the numbers of a batch; 0: no limit */
+    int64_t batch;          /* samples of a batch; 0: no limit */
+    double compute_factor;  /* how fast the machine that is meant is, this one being 1 */
 };
 
 struct lb_experiment {
@@ -190,6 +209,7 @@ struct lb_experiment {
     int64_t infer_batch;   /* "infer": {"batch": 64}: the batch of all inference after training and of latency */
     int quantize_sums;     /* "infer": {"quantize_sums": true}: mode wa: outputs before the activation are in the format, too */
     int64_t integer_block; /* "infer": {"integer_block": 32}: w8a8, w4a8: inputs of dense layers that share a scale; 0: a sample's */
+    int layers;            /* "report": {"layers": true}: what each layer gives, beside F32 */
     int explain;           /* "report": {"explain": true}: adds the table of causes */
     char *published_source;
     struct lb_published *published;

@@ -144,13 +144,17 @@ static int fill_params(struct lb_format_config *f, const json_t *codec, struct l
 }
 
 /* The table's choice, by its place there. */
-static const int rules[] = {LB_SCALE_ABSMAX, LB_SCALE_FIXED, LB_SCALE_ASYMMETRIC, LB_SCALE_PERCENTILE, LB_SCALE_MSE,
-                            LB_SCALE_FLOOR,  LB_SCALE_CEIL,  LB_SCALE_EVEN,       LB_SCALE_RCEIL,
-                            LB_SCALE_KL,     LB_SCALE_MOVING_AVERAGE};
-static const char *const rule_text[] = {[LB_SCALE_ABSMAX] = "absmax", [LB_SCALE_ASYMMETRIC] = "asymmetric",
-                                        [LB_SCALE_MSE] = "mse",       [LB_SCALE_FLOOR] = "floor",
-                                        [LB_SCALE_CEIL] = "ceil",     [LB_SCALE_EVEN] = "even",
-                                        [LB_SCALE_RCEIL] = "rceil",   [LB_SCALE_KL] = "kl",
+static const int rules[] = {LB_SCALE_ABSMAX, LB_SCALE_FIXED, LB_SCALE_ASYMMETRIC,    LB_SCALE_PERCENTILE,
+                            LB_SCALE_MSE,    LB_SCALE_FLOOR, LB_SCALE_CEIL,          LB_SCALE_EVEN,
+                            LB_SCALE_RCEIL,  LB_SCALE_KL,    LB_SCALE_MOVING_AVERAGE};
+static const char *const rule_text[] = {[LB_SCALE_ABSMAX] = "absmax",
+                                        [LB_SCALE_ASYMMETRIC] = "asymmetric",
+                                        [LB_SCALE_MSE] = "mse",
+                                        [LB_SCALE_FLOOR] = "floor",
+                                        [LB_SCALE_CEIL] = "ceil",
+                                        [LB_SCALE_EVEN] = "even",
+                                        [LB_SCALE_RCEIL] = "rceil",
+                                        [LB_SCALE_KL] = "kl",
                                         [LB_SCALE_MOVING_AVERAGE] = "moving_average"};
 static const char *const per_text[] = {
     [LB_PER_TENSOR] = "tensor", [LB_PER_CHANNEL] = "channel", [LB_PER_ROW] = "row", [LB_PER_BLOCK] = "block"};
@@ -206,8 +210,7 @@ static char *scale_text(const struct lb_format_config *f, struct lb_err *err)
 /* "F4", "FLOAT(e=4,m=3)", "I8 absmax/tensor", "I4 absmax/tensor gptq" */
 static char *default_name(const struct lb_format_config *f, struct lb_err *err)
 {
-    static const char *const methods[] = {
-        [LB_FIT_NONE] = "", [LB_FIT_GPTQ] = " gptq", [LB_FIT_AWQ] = " awq", [LB_FIT_SMOOTH] = " smooth"};
+    static const char *const methods[] = {[LB_FIT_NONE] = "", [LB_FIT_GPTQ] = " gptq", [LB_FIT_AWQ] = " awq", [LB_FIT_SMOOTH] = " smooth"};
     struct lb_text t = {0};
     char number[40];
     lb_text_add(&t, "%s", f->codec);
@@ -217,6 +220,8 @@ static char *default_name(const struct lb_format_config *f, struct lb_err *err)
     lb_text_add(&t, "%s%s%s", f->n_params ? ")" : "", f->rule == LB_SCALE_NONE ? "" : " ", f->rule == LB_SCALE_NONE ? "" : f->scale_text);
     if (f->has_fit)
         lb_text_add(&t, "%s%s", methods[f->fit.method], f->fit.bias_correction ? " bias corrected" : "");
+    if (f->has_qat)
+        lb_text_add(&t, f->qat.method == LB_QAT_ROUND_TRIP ? " round trip" : " qat");
     if (f->activations)
         lb_text_add(&t, " x %s", f->activations->name);
     return lb_text_end(&t, err) ? NULL : t.s;
@@ -284,6 +289,10 @@ static int resolve(const json_t *value, const struct lb_formats_file *known, uns
         goto fail;
     if (out->activations && lb_config_format_fits(out->activations)) {
         lb_fail(err, "activations: \"fit\" is for weights");
+        goto fail;
+    }
+    if (out->has_qat && depth) {
+        lb_fail(err, "\"qat\" is for a whole format, not for one within another");
         goto fail;
     }
     out->scale_text = scale_text(out, err);

@@ -227,6 +227,34 @@ static const struct lb_rule fit_rules[] = {{LB_RULE_ONLY, {"damp", "order"}, "me
 static const struct lb_table fit_table = {.name = "fit", .help = "how weights are fitted to a format with training samples", .options = fit_options,
                                           .rules = fit_rules, .text = &fit_options[0]};
 
+static const char *const qat_methods[] = {"fake_quantize", "round_trip", NULL};
+static const char *const qat_scales[] = {[LB_QAT_DYNAMIC] = "dynamic", [LB_QAT_CALIBRATED] = "calibrated", [LB_QAT_LEARNED] = "learned", NULL};
+static const char *const qat_roundings[] = {"format", "nearest", "stochastic", NULL};
+
+static const struct lb_option qat_options[] = {
+    {.key = "method", .type = LB_OPT_CHOICE, IN(lb_qat_config, method), .choices = qat_methods, .value = "fake_quantize",
+     .help = "fake_quantize: numbers are used as what they are worth in the format, and gradients go straight through to binary32 weights; round_trip: "
+             "weights are stored and loaded in the format from time to time, and training goes on in binary32 in between"},
+    {.key = "from_epoch", .type = LB_OPT_INT, IN(lb_qat_config, from_epoch), .min = 0, .max = 1e6, .value = "0",
+     .help = "epochs before it, counted from 0, are those of the plain training"},
+    {.key = "activations", .type = LB_OPT_BOOL, IN(lb_qat_config, activations), .value = "true",
+     .help = "modes wa and integer: what layers with weights read is in its format, too"},
+    {.key = "scales", .type = LB_OPT_CHOICE, IN(lb_qat_config, scales), .choices = qat_scales, .value = "dynamic",
+     .help = "of weights. dynamic: found anew for each step; calibrated: found where from_epoch begins, and kept; learned: from there on trained with the "
+             "weights (LSQ)"},
+    {.key = "rounding", .type = LB_OPT_CHOICE, IN(lb_qat_config, rounding), .choices = qat_roundings, .value = "format",
+     .help = "of weights, while training; stochastic draws anew for each step"},
+    {.key = "clip", .type = LB_OPT_BOOL, IN(lb_qat_config, clip), .value = "true",
+     .help = "the gradient of a number beyond the codec's range is 0"},
+    {.key = "every", .type = LB_OPT_INT, IN(lb_qat_config, every), .min = 0, .max = 1e9, .value = "0",
+     .help = "round_trip: steps from one to the next; 0: the steps of an epoch"},
+    {0}};
+static const struct lb_rule qat_rules[] = {{LB_RULE_ONLY, {"activations", "scales", "clip"}, "method", {"fake_quantize"}},
+                                           {LB_RULE_ONLY, {"every"}, "method", {"round_trip"}},
+                                           {0}};
+static const struct lb_table qat_table = {.name = "qat", .help = "training that knows the format", .options = qat_options, .rules = qat_rules,
+                                          .text = &qat_options[0]};
+
 static const struct lb_option layer_format_options[] = {
     {.key = "match", .type = LB_OPT_TEXT, IN(lb_layer_format, match), .max = 200, .flags = LB_REQUIRED,
      .help = "a POSIX extended regular expression for the whole name of a parameter (2.weight), or for its layer's number (2)"},
@@ -251,15 +279,18 @@ static const struct lb_option format_options[] = {
              "unsigned, asymmetric"},
     {.key = "fit", .type = LB_OPT_OBJECT, IN(lb_format_config, fit), .has = offsetof(struct lb_format_config, has_fit), .table = &fit_table,
      .help = "how weights are fitted to the format with the first `calibration` training samples; by default each becomes the nearest value"},
+    {.key = "qat", .type = LB_OPT_OBJECT, IN(lb_format_config, qat), .has = offsetof(struct lb_format_config, has_qat), .table = &qat_table,
+     .help = "quantization-aware training: a training of the format's own; by default it stores what the plain training made"},
     {.key = "layers", .type = LB_OPT_LIST, LIST_IN(lb_format_config, layers, n_layers), .item = &layer_format_item, .min = 1, .max = 1000,
      .help = "parameters in other formats: the first that matches counts"},
     {0}};
 static const struct lb_option format_text = {.key = "codec", .type = LB_OPT_TEXT, .max = 100, .help = "a name in formats.json, or a codec"};
+static const struct lb_rule format_rules[] = {{LB_RULE_NOT, {"fit"}, "qat", {0}}, {0}};
 const struct lb_table lb_format_table = {.name = "format", .help = "a codec and a scale; a text is a name in formats.json, or else a codec",
-                                         .options = format_options, .text = &format_text};
+                                         .options = format_options, .rules = format_rules, .text = &format_text};
 static const struct lb_option format_item = {.type = LB_OPT_OBJECT, .table = &lb_format_table};
 
-static const struct lb_table named_table = {.name = "named_format", .help = "a format with a name", .options = format_options};
+static const struct lb_table named_table = {.name = "named_format", .help = "a format with a name", .options = format_options, .rules = format_rules};
 static const struct lb_option named_item = {.type = LB_OPT_OBJECT, .table = &named_table};
 static const struct lb_option file_options[] = {
     {.key = "$schema", .type = LB_OPT_TEXT, .offset = LB_NOWHERE, .help = "for editors; ignored"},
@@ -316,6 +347,8 @@ static const struct lb_table search_table = {.name = "search", .help = "a format
 
 static const struct lb_option report_options[] = {
     {.key = "explain", .type = LB_OPT_BOOL, IN(lb_experiment, explain), .value = "false", .help = "adds the table of causes"},
+    {.key = "layers", .type = LB_OPT_BOOL, IN(lb_experiment, layers), .value = "false",
+     .help = "compares what each layer gives with the F32 network, and writes comparison.md"},
     {0}};
 static const struct lb_table report_table = {.name = "report", .help = "what is written", .options = report_options};
 
@@ -341,8 +374,13 @@ static const struct lb_option limits_options[] = {
      .help = "seconds of one trial"},
     {.key = "train_timeout_s", .type = LB_OPT_REAL, IN(lb_limits_config, train_timeout_s), .min = 0, .max = 1e9, .value = "86400",
      .flags = LB_ABOVE_MIN, .help = "seconds of one training"},
+    {.key = "memory_bytes", .type = LB_OPT_INT, IN(lb_limits_config, memory_bytes), .min = 0, .max = LB_INT_MAX, .value = "0",
+     .help = "bytes for the weights, and for the input and the outputs of the layers of a batch: the largest batch that fits is run, up to infer.batch; 0: no limit"},
+    {.key = "batch", .type = LB_OPT_INT, IN(lb_limits_config, batch), .min = 0, .max = 1e6, .value = "0", .help = "most samples of a batch; 0: no limit"},
+    {.key = "compute_factor", .type = LB_OPT_REAL, IN(lb_limits_config, compute_factor), .min = 0, .max = 1e6, .value = "1", .flags = LB_ABOVE_MIN,
+     .help = "how fast the machine that is meant is, this one being 1: for limited_latency_s in measured.csv"},
     {0}};
-static const struct lb_table limits_table = {.name = "limits", .help = "when a trial is given up", .options = limits_options};
+static const struct lb_table limits_table = {.name = "limits", .help = "when a trial is given up, and the machine that is meant", .options = limits_options};
 
 static const struct lb_option experiment_options[] = {
     {.key = "$schema", .type = LB_OPT_TEXT, .offset = LB_NOWHERE, .help = "for editors; ignored"},

@@ -14,6 +14,8 @@ struct lb_figure {
 int lb_figure_formats(const json_t *experiment, const json_t *trials, struct lb_text *out, unsigned *width, unsigned *height);
 int lb_figure_pareto(const json_t *experiment, const json_t *trials, struct lb_text *out, unsigned *width, unsigned *height);
 int lb_figure_layers(const json_t *experiment, const json_t *trials, struct lb_text *out, unsigned *width, unsigned *height);
+int lb_figure_outputs(const json_t *experiment, const json_t *trials, struct lb_text *out, unsigned *width,
+                      unsigned *height); /* comparison.c */
 int lb_figure_codes(const json_t *experiment, const json_t *trials, struct lb_text *out, unsigned *width, unsigned *height);
 
 /* The first finished trial, or NULL: figures are of its backend. */

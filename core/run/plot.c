@@ -77,7 +77,7 @@ static int draw(const char *folder, const struct lb_figure *f, const json_t *exp
 int lb_plot_write(const char *folder, const json_t *experiment, const json_t *trials, struct lb_err *err)
 {
     static const struct lb_figure figures[] = {
-        {"plot", lb_figure_formats}, {"pareto", lb_figure_pareto}, {"layers", lb_figure_layers}, {"codes", lb_figure_codes}};
+        {"plot", lb_figure_formats}, {"pareto", lb_figure_pareto}, {"layers", lb_figure_layers}, {"codes", lb_figure_codes}, {"outputs", lb_figure_outputs}};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (draw(folder, &figures[i], experiment, trials, err))
             return -1;

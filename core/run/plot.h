@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* plot.h - the figures of a results folder, drawn by gnuplot: plot.svg (top-1 and quality of each format), pareto.svg (top-1 against bits a weight), layers.svg
- * (what encoding did to each layer's weights), codes.svg (how often each code of a small codec stands). */
+ * (what encoding did to each layer's weights), codes.svg (how often each code of a small codec stands), outputs.svg (what it
+ * did to what each layer gives). */
 #ifndef LB_PLOT_H
 #define LB_PLOT_H
 

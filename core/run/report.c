@@ -4,6 +4,7 @@
 #include "core/base/io.h"
 #include "core/base/mem.h"
 #include "core/run/columns.h"
+#include "core/run/comparison.h"
 #include "core/run/markdown.h"
 #include "core/run/plot.h"
 
@@ -127,7 +128,7 @@ int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_re
     json_t *trials = collect(j, experiment, counts, err);
     const int r = !trials || write_csv(folder, "table.csv", lb_table_columns, lb_n_table_columns, experiment, trials, err) ||
                           write_csv(folder, "measured.csv", lb_measured_columns, lb_n_measured_columns, experiment, trials, err) ||
-                          lb_markdown_write(folder, experiment, trials, err) || lb_plot_write(folder, experiment, trials, err)
+                          lb_markdown_write(folder, experiment, trials, err) || lb_comparison_write(folder, experiment, trials, err) || lb_plot_write(folder, experiment, trials, err)
                       ? -1
                       : 0;
     json_decref(trials);

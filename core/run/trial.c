@@ -10,6 +10,7 @@
 #include "core/nn/q_net.h"
 #include "core/nn/train.h"
 #include "core/run/measure.h"
+#include "core/run/outputs.h"
 #include "core/run/search.h"
 #include "core/version.h"
 
@@ -131,13 +132,14 @@ struct work {
     struct lb_fit *fit;                     /* NULL: weights become the nearest values */
     struct lb_format_stats stats;
     struct lb_safetensors st, stored; /* the formatted weights: in memory, and in their file */
+    json_t *outputs;                  /* of each layer, beside the F32 network's; NULL: not looked at */
     json_t *layers, *search;          /* what encoding did to each parameter; why each layer has its format */
     int unpacked;                     /* weights that the device could not keep packed */
     char *file;
     struct outputs base, after, reference;
     double latency_s;
-    size_t file_bytes;
-    int lost; /* memory for a value of the row was out */
+    size_t file_bytes, batch, formula_bytes; /* formula_bytes: weights, and the numbers of a batch */
+    int lost;                                /* memory for a value of the row was out */
 };
 
 static size_t n_outputs(const struct work *w)
@@ -171,7 +173,7 @@ static int create_net(const struct work *w, int f32, struct lb_dev *d, struct lb
                                     .integer = mode_of(w) == LB_MODE_W8A8 || mode_of(w) == LB_MODE_W4A8,
                                     .integer_block = (size_t)w->p->e->integer_block,
                                     .seed = seed_of(w)};
-    return f32 ? lb_net_create(w->f32, d, batch_of(w->p), 0, net, err) : lb_net_create_packed(w->m, d, batch_of(w->p), &f, net, err);
+    return f32 ? lb_net_create(w->f32, d, batch_of(w->p), 0, net, err) : lb_net_create_packed(w->m, d, w->batch, &f, net, err);
 }
 
 /* All test outputs of one of the two nets on device `d`. */
@@ -310,7 +312,8 @@ static int encode_and_store(struct work *w, struct lb_err *err)
     if (mode_of(w) == LB_MODE_INTEGER ? encode_integer(w, err) : encode_all(w, err))
         return -1;
     const struct lb_calibration c = calibration(w);
-    if (mode_of(w) == LB_MODE_WA && w->activations->config->calibrated && lb_calibrate(&c, w->activations, w->p->e->quantize_sums, &w->st, err))
+    if (mode_of(w) == LB_MODE_WA && w->activations->config->calibrated &&
+        lb_calibrate(&c, w->activations, w->p->e->quantize_sums, &w->st, err))
         return -1;
     w->file = lb_formatted_path(w->folder, w->t->hash, err);
     if (!w->file || lb_safetensors_write(&w->st, w->file, err))
@@ -342,9 +345,56 @@ static int check_stored(const struct work *w, struct lb_err *err)
     return r;
 }
 
+/* Bits of a number of activations, in the precision of the mode. */
+static double activation_bits(const struct work *w)
+{
+    const struct lb_codec *k = w->activations ? w->activations->codec : NULL;
+    return !k ? 32 : k->bits ? k->bits : 8.0 * k->unit_bytes / k->unit_elems;
+}
+
+/* The batch that the limits allow: weights, and for each sample its input and the outputs of the layers. */
+static int choose_batch(struct work *w, struct lb_err *err)
+{
+    const struct lb_limits_config *l = &w->p->e->limits;
+    size_t numbers = w->f32->layers[0].in;
+    for (size_t i = 0; i < w->f32->n_layers; i++)
+        numbers += w->f32->layers[i].weight >= 0 ? w->f32->layers[i].out : 0;
+    const double sample = (double)numbers * activation_bits(w) / 8, weights = (double)w->stats.bytes;
+    w->batch = batch_of(w->p);
+    if (l->batch && (size_t)l->batch < w->batch)
+        w->batch = (size_t)l->batch;
+    if (l->memory_bytes && weights + sample > (double)l->memory_bytes)
+        return lb_fail(err, "limits.memory_bytes: %lld hold no batch: the weights are %zu bytes, one sample's numbers %.0f",
+                       (long long)l->memory_bytes, w->stats.bytes, ceil(sample));
+    if (l->memory_bytes && ((double)l->memory_bytes - weights) / sample < (double)w->batch)
+        w->batch = (size_t)(((double)l->memory_bytes - weights) / sample);
+    w->formula_bytes = (size_t)ceil(weights + sample * (double)w->batch);
+    return 0;
+}
+
 static int run_formatted(struct work *w, struct lb_err *err)
 {
-    return lb_safetensors_open(w->file, &w->stored, err) || check_stored(w, err) || run_on(w, 0, w->d, &w->after, err) ? -1 : 0;
+    return choose_batch(w, err) || lb_safetensors_open(w->file, &w->stored, err) || check_stored(w, err) ||
+                   run_on(w, 0, w->d, &w->after, err)
+               ? -1
+               : 0;
+}
+
+/* What each layer gives, on as many test samples as calibration takes. */
+static int look_at_layers(struct work *w, struct lb_err *err)
+{
+    const struct lb_samples *s = &w->p->data.test;
+    const size_t most = (size_t)w->p->e->calibration_samples;
+    struct lb_net *f32 = NULL, *net = NULL;
+    if (!w->p->e->layers)
+        return 0;
+    const int r = create_net(w, 1, w->d, &f32, err) || create_net(w, 0, w->d, &net, err) ||
+                          lb_outputs_compare(f32, net, w->f32, s->x, s->n < most ? s->n : most, &w->outputs, err)
+                      ? -1
+                      : 0;
+    lb_net_destroy(net);
+    lb_net_destroy(f32);
+    return r;
 }
 
 /* The same trial's outputs on cpu_ref. */
@@ -368,7 +418,7 @@ static int by_value(const void *a, const void *b)
 /* Median time of one full batch. */
 static int measure_latency(struct work *w, struct lb_err *err)
 {
-    const size_t n = batch_of(w->p);
+    const size_t n = w->batch;
     double seconds[LATENCY_RUNS] = {0};
     struct lb_net *net = NULL;
     if (create_net(w, 0, w->d, &net, err))
@@ -446,18 +496,23 @@ static int fill_row(struct work *w, json_t *row, struct lb_err *err)
     put_json(w, row, "layers", json_incref(w->layers));
     if (w->search)
         put_json(w, row, "search", json_incref(w->search));
+    if (w->outputs)
+        put_json(w, row, "outputs", json_incref(w->outputs));
     return 0;
 }
 
 static int fill_measured(struct work *w, json_t *o, struct lb_err *err)
 {
     size_t tensor_bytes, rss;
-    const size_t n = batch_of(w->p);
+    const size_t n = w->batch;
     if (measure_latency(w, err) || lb_measure_fresh(w->p, w->t, n, w->file, &tensor_bytes, &rss, err))
         return -1;
     put(w, o, "encode_s", w->stats.seconds);
     put(w, o, "latency_s", w->latency_s);
     put(w, o, "samples_per_s", (double)n / w->latency_s);
+    put_count(w, o, "batch", n);
+    put_count(w, o, "formula_bytes", w->formula_bytes);
+    put(w, o, "limited_latency_s", w->latency_s / w->p->e->limits.compute_factor);
     put_count(w, o, "tensor_bytes", tensor_bytes);
     put_count(w, o, "rss_delta_bytes", rss);
     put_text(w, o, "isa", w->d->info.isa);
@@ -482,8 +537,8 @@ static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err
                 lb_format_create(f->config, &w->format, err) ||
                 (mode_of(w) == LB_MODE_WA && lb_format_create(f->activations, &w->activations, err)) ||
                 (mode_of(w) == LB_MODE_INTEGER && lb_format_create(f->codes, &w->activations, err)) || run_on(w, 1, w->d, &w->base, err) ||
-                encode_and_store(w, err) || run_formatted(w, err) || (compare && run_reference(w, err)) || fill_row(w, row, err) ||
-                fill_measured(w, measured, err)
+                encode_and_store(w, err) || run_formatted(w, err) || look_at_layers(w, err) || (compare && run_reference(w, err)) ||
+                fill_row(w, row, err) || fill_measured(w, measured, err)
             ? -1
             : 0;
     lb_free(trained);
@@ -513,6 +568,7 @@ int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
     lb_model_destroy(w.m);
     json_decref(w.layers);
     json_decref(w.search);
+    json_decref(w.outputs);
     lb_free(w.file);
     return r;
 }
