@@ -50,7 +50,7 @@ tables_of() { # folder, name: lines "file kept-name"
         [ -e "$file" ] || continue
         base=$(basename "$file")
         case $base in
-        measured.*) ;;
+        measured.* | comparison.*) ;; # they hold times
         table.*) echo "$file $2.${base#table.}" ;;
         *) echo "$file $2.$base" ;;
         esac
@@ -94,6 +94,10 @@ keep() { # folder, name: compares each table with the committed one, and takes i
             cp "$file" "$kept/.$as.new" && mv "$kept/.$as.new" "$kept/$as"
         fi
     done < <(tables_of "$1" "$2")
+    if [ $check = no ] && [ -e "$1/comparison.md" ]; then
+        sed "s/(outputs.svg)/($2.outputs.svg)/" "$1/comparison.md" >"$kept/$2.comparison.md"
+        cp "$1/outputs.svg" "$kept/$2.outputs.svg"
+    fi
     case $2 in
     zoo*) for file in pareto layers codes; do [ ! -e "$1/$file.svg" ] || cp "$1/$file.svg" "$kept/$2.$file.svg"; done ;;
     esac

@@ -199,9 +199,11 @@ static int compile(struct conversion *c, struct lb_err *err)
     return 0;
 }
 
-/* Fitting wants a network and its samples: `lowbit run` has them. */
+/* Fitting and training want a network and its samples: `lowbit run` has them. */
 static int check_plain(const struct lb_format_config *f, struct lb_err *err)
 {
+    if (f->has_qat)
+        return lb_fail(err, "format %s: \"qat\" needs a training; only `lowbit run` has any", f->name);
     return lb_config_format_fits(f) ? lb_fail(err, "format %s: \"fit\" needs training samples; only `lowbit run` has any", f->name) : 0;
 }
 

@@ -127,8 +127,7 @@ static const char *const format_columns[] = {"name", "codec", "scale", "fit", "f
 
 static int fill_formats(struct lb_table *t, struct lb_err *err)
 {
-    static const char *const fits[] = {
-        [LB_FIT_NONE] = "none", [LB_FIT_GPTQ] = "gptq", [LB_FIT_AWQ] = "awq", [LB_FIT_SMOOTH] = "smooth"};
+    static const char *const fits[] = {[LB_FIT_NONE] = "none", [LB_FIT_GPTQ] = "gptq", [LB_FIT_AWQ] = "awq", [LB_FIT_SMOOTH] = "smooth"};
     struct lb_format_config *f;
     size_t n;
     char *path = lb_config_formats_path(NULL);

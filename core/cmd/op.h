@@ -8,7 +8,7 @@
 #include "core/nn/backend.h"
 #include <stdint.h>
 
-enum { LB_OP_INPUTS = 8, LB_OP_SETTINGS = 8 };
+enum { LB_OP_INPUTS = 10, LB_OP_SETTINGS = 8 };
 
 struct lb_op_input {
     const char *name;
@@ -77,5 +77,21 @@ int lb_op_pack_nbits(struct lb_op_call *c, struct lb_err *err);
 int lb_op_unpack_nbits(struct lb_op_call *c, struct lb_err *err);
 int lb_op_constant(struct lb_op_call *c, struct lb_err *err);
 int lb_op_onnx(struct lb_op_call *c, struct lb_err *err);
+
+/* On integer tensors. */
+int lb_op_q_gemm(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_conv2d(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_quantize(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_dequantize(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_requantize(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_scale(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_add(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_mul(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_act(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_pool(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_copy(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_im2col(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_col2im(struct lb_op_call *c, struct lb_err *err);
+int lb_op_q_model(struct lb_op_call *c, struct lb_err *err);
 
 #endif

@@ -17,6 +17,25 @@
         "block_size", NULL, "codes of a row that share a scale"                                                                            \
     }
 
+/* Tensors beside codes, and settings, that several ops have. */
+#define PARAMETERS(of)                                                                                                                     \
+    {of "_scale", 1},                                                                                                                      \
+    {                                                                                                                                      \
+        of "_zero_point", 1                                                                                                                \
+    }
+#define NEEDS_SCALE(of)                                                                                                                    \
+    {of "_scale", 0},                                                                                                                      \
+    {                                                                                                                                      \
+        of "_zero_point", 1                                                                                                                \
+    }
+#define X_TO_Y       NEEDS_SCALE("x"), NEEDS_SCALE("y")
+#define A_AND_B_TO_Y NEEDS_SCALE("a"), NEEDS_SCALE("b"), NEEDS_SCALE("y")
+#define WINDOW                                                                                                                             \
+    {"kernel", NULL, "height and width, or one number"}, {"stride", "1", "of both directions"},                                            \
+    {                                                                                                                                      \
+        "pad", "0", "on each side"                                                                                                         \
+    }
+
 static const struct lb_op ops[] = {
     {"matmul_nbits",
      "Y = A . dequant(B)^T + bias: ONNX's MatMulNBits",
@@ -92,6 +111,97 @@ static const struct lb_op ops[] = {
      1,
      lb_op_act},
     {"softmax", "y = softmax(x) along the last dimension", {{"x", 0}}, 0, "y", {{NULL, NULL, NULL}}, 1, lb_op_softmax},
+    {"q_gemm",
+     "c = act(a . b + bias) of codes; without c_scale sums, I32: ONNX's MatMulInteger, QLinearMatMul",
+     {{"a", 0}, {"b", 0}, PARAMETERS("a"), PARAMETERS("b"), PARAMETERS("c"), {"bias", 1}},
+     0,
+     "c",
+     {{"trans_b", "0", "1: b is (n, k)"}, {"act", "linear", "linear, relu"}, {"bits", "8", "of codes of b: 8, or 4, held two a byte"}},
+     1,
+     lb_op_q_gemm},
+    {"q_conv2d",
+     "y = act(conv(x, w) + bias) of codes; without y_scale sums, I32: ONNX's ConvInteger, QLinearConv",
+     {{"x", 0}, {"w", 0}, PARAMETERS("x"), PARAMETERS("w"), PARAMETERS("y"), {"bias", 1}},
+     0,
+     "y",
+     {{"stride", "1", "of both directions"},
+      {"pad", "0", "places with the zero point on each side"},
+      {"dilation", "1", "from tap to tap"},
+      {"groups", "1", "of channels"},
+      {"transposed", "0", "1: as ONNX's ConvTranspose, w (c, o / groups, kh, kw)"},
+      {"output_padding", "0", "transposed: rows and columns more, less than stride"},
+      {"act", "linear", "linear, relu"},
+      {"bits", "8", "of codes of w: 8, or 4, held two a byte"}},
+     1,
+     lb_op_q_conv2d},
+    {"q_quantize",
+     "y = zero_point + x / scale in codes: ONNX's QuantizeLinear",
+     {{"x", 0}, {"scale", 0}, {"zero_point", 1}},
+     0,
+     "y",
+     {{"type", "", "u8, s8: of y where there is no zero_point"}},
+     1,
+     lb_op_q_quantize},
+    {"q_dequantize",
+     "y = (x - zero_point) scale: ONNX's DequantizeLinear",
+     {{"x", 0}, {"scale", 0}, {"zero_point", 1}},
+     0,
+     "y",
+     {{NULL, NULL, NULL}},
+     1,
+     lb_op_q_dequantize},
+    {"q_requantize", "codes or sums in other parameters", {{"x", 0}, X_TO_Y}, 0, "y", {{NULL, NULL, NULL}}, 1, lb_op_q_requantize},
+    {"q_scale", "y = x factor", {{"x", 0}, X_TO_Y}, 0, "y", {{"factor", NULL, "a number"}}, 1, lb_op_q_scale},
+    {"q_add", "y = a + b", {{"a", 0}, {"b", 0}, A_AND_B_TO_Y}, 0, "y", {{NULL, NULL, NULL}}, 1, lb_op_q_add},
+    {"q_mul", "y = a b, element by element", {{"a", 0}, {"b", 0}, A_AND_B_TO_Y}, 0, "y", {{NULL, NULL, NULL}}, 1, lb_op_q_mul},
+    {"q_act",
+     "y = act(x), by a table of all codes",
+     {{"x", 0}, X_TO_Y},
+     0,
+     "y",
+     {{"act", NULL, "linear, relu, scaled_relu, sigmoid, tanh"}, {"alpha", "1", "factor of scaled_relu"}},
+     1,
+     lb_op_q_act},
+    {"q_pool",
+     "the largest codes, or means, of windows on x (n, c, h, w)",
+     {{"x", 0}, PARAMETERS("x"), PARAMETERS("y")},
+     0,
+     "y",
+     {{"kind", NULL, "max, average (of what lies inside; with all four parameters)"}, WINDOW},
+     1,
+     lb_op_q_pool},
+    {"q_copy",
+     "y = x (up to four dimensions), transposed, with steps",
+     {{"x", 0}},
+     0,
+     "y",
+     {{"order", "", "which dimension of x each of y is: 0,2,3,1 (default: as they are)"}, {"step", "1", "of x's dimensions: 1,1,2,2"}},
+     1,
+     lb_op_q_copy},
+    {"q_im2col",
+     "y (n oh ow, kh kw c): what each window on x (n, c, h, w) holds",
+     {{"x", 0}, {"x_zero_point", 1}},
+     0,
+     "y",
+     {WINDOW, {"dilation", "1", "from tap to tap"}},
+     1,
+     lb_op_q_im2col},
+    {"q_col2im",
+     "y (n, c, h, w): the sum of all that windows x (n oh ow, kh kw c) hold; without y_scale I32",
+     {{"x", 0}, PARAMETERS("x"), PARAMETERS("y")},
+     0,
+     "y",
+     {{"shape", NULL, "of y: n,c,h,w"}, WINDOW, {"dilation", "1", "from tap to tap"}},
+     1,
+     lb_op_q_col2im},
+    {"q_model",
+     "runs an integer model that `lowbit run` made, on x (n, values)",
+     {{"x", 0}},
+     0,
+     "y",
+     {{"model", NULL, "models/HASH.safetensors of mode integer"}},
+     1,
+     lb_op_q_model},
 };
 
 const struct lb_op *lb_op_at(size_t i)

@@ -46,7 +46,8 @@ static int check_scaling(const struct lb_format *f, struct lb_err *err)
     if (lb_scale_has_zero(c) && !is_whole(k))
         return lb_fail(err, "scale %s%s: codec %s is no integer", names[c->rule], c->zero_point ? " with a zero point" : "", k->base.name);
     if ((c->rule == LB_SCALE_KL || c->rule == LB_SCALE_MOVING_AVERAGE || c->zero_point) && !c->calibrated)
-        return lb_fail(err, "scale %s%s: expected \"calibrated\": true beside it", names[c->rule], c->zero_point ? " with a zero point" : "");
+        return lb_fail(err, "scale %s%s: expected \"calibrated\": true beside it", names[c->rule],
+                       c->zero_point ? " with a zero point" : "");
     if (c->rule != LB_SCALE_FIXED && !((float)f->high > 0))
         return lb_fail(err, "scale %s: codec %s has no value above 0", names[c->rule], k->base.name);
     return 0;
@@ -191,7 +192,8 @@ static int create(const struct lb_format_config *config, int use, struct lb_form
         lb_coder_range(f->coder, &f->low, &f->high);
     if (!r && config->offset && !(use & FOR_SCALES))
         r = lb_fail(err, "scale.offset is for a scale's own format");
-    r = r || check_scaling(f, err) || check_fit(f, err) || create_scale(f, use, err) || create_layers(f, use, err) || identify(f, err) ? -1 : 0;
+    r = r || check_scaling(f, err) || check_fit(f, err) || create_scale(f, use, err) || create_layers(f, use, err) || identify(f, err) ? -1
+                                                                                                                                       : 0;
     if (r) {
         lb_fail_in(err, "format %s", config->name);
         lb_format_destroy(f);

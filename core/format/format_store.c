@@ -59,7 +59,8 @@ static int add_metadata(const struct lb_format *f, const char *name, unsigned nd
     json_object_del(o, "layers"); /* of other tensors, */
     json_object_del(o, "search");
     json_object_del(o, "activations"); /* and of no tensor */
-    json_object_del(o, "fit");         /* what the codes are worth does not depend on how they were found */
+    json_object_del(o, "qat");
+    json_object_del(o, "fit"); /* what the codes are worth does not depend on how they were found */
     for (unsigned i = 0; i < ndim; i++)
         json_array_append_new(dims, json_integer((json_int_t)shape[i]));
     json_object_set_new(o, "shape", dims);

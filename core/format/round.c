@@ -2,6 +2,7 @@
 #include "core/format/round.h"
 #include "core/base/mem.h"
 #include "core/format/scale.h"
+#include "kernels/canon.h"
 
 /* Some rows, which a thread does. */
 struct part {
@@ -29,6 +30,14 @@ int lb_round_check(const struct lb_format *f, struct lb_err *err)
     if (c->n_layers || c->activations)
         return lb_fail(err, "activations in format %s: \"%s\" is not for activations", c->name, c->n_layers ? "layers" : "activations");
     return 0;
+}
+
+/* Whether x, scaled, is within the range that codes have, those of symmetric codecs reaching as far down as up. */
+static int is_inside(const struct lb_format *f, float x, float s, float z)
+{
+    const float high = (float)f->high, low = lb_scale_is_symmetric(f) ? -high : (float)f->low;
+    const float t = lb_scale_is_symmetric(f) ? (s == 0 ? 0.0f : canon_div(x, s)) : lb_scale_into(f, x, s, z);
+    return s > 0 && t >= low && t <= high;
 }
 
 /* Rows first .. first + n - 1 become what they are worth. */
@@ -62,7 +71,10 @@ static int round_rows(const struct job *j, struct part *p, size_t first, size_t 
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < j->cols; k++) {
             const size_t at = p->g.per_row ? i * p->g.per_row + k / p->g.block : 0;
-            x[i * j->cols + k] = lb_scale_out(f, p->v[i * j->row + k], s ? s[at] : 1.0f, z ? z[at] : 0.0f);
+            const float scale = s ? s[at] : 1.0f, zero = z ? z[at] : 0.0f;
+            if (r->inside)
+                r->inside[(first + i) * j->cols + k] = is_inside(f, x[i * j->cols + k], scale, zero) ? 1.0f : 0.0f;
+            x[i * j->cols + k] = lb_scale_out(f, p->v[i * j->row + k], scale, zero);
         }
     return 0;
 }
@@ -80,6 +92,10 @@ static int find_shared(struct job *j, struct lb_scales *shared, struct lb_err *e
     const struct lb_round *r = j->r;
     const size_t shape[2] = {j->rows, j->cols};
     struct lb_groups g;
+    if (r->scales) {
+        j->s = r->scales;
+        return 0;
+    }
     if (r->calibrated) {
         j->s = &r->s;
         j->z = lb_scale_has_zero(r->f->config) ? &r->z : NULL;
@@ -102,7 +118,7 @@ int lb_round_matrix(const struct lb_round *r, float *x, size_t rows, size_t cols
                     .rows = rows,
                     .cols = cols,
                     .row = (cols + unit - 1) / unit * unit,
-                    .by_rows = scales_of_rows && !r->calibrated,
+                    .by_rows = scales_of_rows && !r->calibrated && !r->scales,
                     .jobs = r->host->threads};
     struct lb_scales shared = {0};
     j.part = lb_alloc(j.jobs, sizeof *j.part, err);

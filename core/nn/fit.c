@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/nn/fit.h"
+#include "core/base/io.h"
 #include "core/base/mem.h"
 #include "core/nn/fit_impl.h"
 #include "kernels/canon.h"
@@ -14,11 +15,13 @@ struct note {
 
 struct lb_fit {
     struct lb_fit_args a;
-    struct lb_model *m; /* migrated */
-    struct lb_net *net; /* as trained */
-    float *y;           /* (batch, classes) room */
-    float **factors;    /* by layer: (k) what each column of its weights was multiplied by; NULL: nothing */
-    struct note *notes; /* by parameter */
+    struct lb_model *m;   /* migrated */
+    struct lb_net *net;   /* as trained */
+    float *y;             /* (batch, classes) room */
+    float **factors;      /* by layer: (k) what each column of its weights was multiplied by; NULL: nothing */
+    struct note *notes;   /* by parameter */
+    const float **biases; /* by parameter: corrected; NULL: not, or not yet */
+    double seconds;       /* of fitting, not yet told */
 };
 
 static const struct lb_fit_config *method_of(const struct lb_fit *f, int weight)
@@ -153,6 +156,7 @@ int lb_fit_create(const struct lb_fit_args *a, struct lb_fit **out, struct lb_er
 {
     const struct lb_model *m = a->f32;
     struct lb_fit *f = lb_alloc(1, sizeof *f, err);
+    const double start = lb_seconds();
     *out = NULL;
     if (!f)
         return -1;
@@ -160,11 +164,13 @@ int lb_fit_create(const struct lb_fit_args *a, struct lb_fit **out, struct lb_er
     f->y = lb_alloc(a->batch * m->classes, sizeof *f->y, err);
     f->factors = lb_alloc(m->n_layers, sizeof *f->factors, err);
     f->notes = lb_alloc(m->n_params, sizeof *f->notes, err);
-    if (!f->y || !f->factors || !f->notes || copy_model(f, err) || lb_net_create(m, a->d, a->batch, 0, &f->net, err) ||
+    f->biases = lb_alloc(m->n_params, sizeof *f->biases, err);
+    if (!f->y || !f->factors || !f->notes || !f->biases || copy_model(f, err) || lb_net_create(m, a->d, a->batch, 0, &f->net, err) ||
         migrate_all(f, err)) {
         lb_fit_destroy(f);
         return -1;
     }
+    f->seconds = lb_seconds() - start;
     *out = f;
     return 0;
 }
@@ -175,6 +181,9 @@ void lb_fit_destroy(struct lb_fit *f)
         return;
     for (size_t i = 0; f->factors && i < f->a.f32->n_layers; i++)
         lb_free(f->factors[i]);
+    for (size_t i = 0; f->biases && i < f->a.f32->n_params; i++)
+        lb_free((float *)(uintptr_t)f->biases[i]);
+    lb_free(f->biases);
     lb_free(f->factors);
     lb_free(f->notes);
     lb_free(f->y);
@@ -210,6 +219,7 @@ static int encode_gptq(struct lb_fit *f, size_t i, struct lb_safetensors *st, st
     struct lb_fit_inputs in = {0};
     struct lb_groups g;
     struct lb_scales scales = {0};
+    const double start = lb_seconds();
     float *near = lb_alloc(p->elems, sizeof *near, err);
     int r = !near || read_inputs(f, layer_of(f, i), &in, err) || lb_groups_of(format, p->ndim, p->shape, &g, err) ? -1 : 0;
     double *h = r ? NULL : make_products(&in, p->name, err);
@@ -217,6 +227,7 @@ static int encode_gptq(struct lb_fit *f, size_t i, struct lb_safetensors *st, st
     const struct lb_gptq q = {.f = format, .g = &g, .host = &f->a.d->host, .w = p->value, .products = h, .near = near, .scales = &scales};
     if (!r && lb_fit_gptq(&q, err))
         r = lb_fail_in(err, "fit gptq: %s", p->name);
+    f->seconds += lb_seconds() - start;
     if (!r)
         r = lb_format_encode_near(format, p->name, p->value, near, &scales, p->ndim, p->shape, st, stats, err);
     snprintf(f->notes[i].text, sizeof f->notes->text, "gptq");
@@ -251,28 +262,48 @@ static int correct(const struct lb_fit *f, size_t layer, const struct lb_safeten
     return r;
 }
 
-static int encode_bias(struct lb_fit *f, size_t i, uint64_t seed, uint32_t stream, struct lb_safetensors *st, struct lb_format_stats *stats,
-                       struct lb_err *err)
+/* Bias i, which is a layer's whose format corrects it. */
+static int find_bias(struct lb_fit *f, size_t i, const struct lb_safetensors *st, struct lb_err *err)
 {
-    const struct lb_param_tensor *p = &f->m->params[i];
-    float *bias = lb_alloc(p->elems, sizeof *bias, err);
-    const int r = !bias || correct(f, layer_of(f, i), st, bias, err) ||
-                          lb_format_encode(f->a.formats[i], p->name, bias, p->ndim, p->shape, seed, stream, st, stats, err)
-                      ? -1
-                      : 0;
+    const double start = lb_seconds();
+    float *bias = lb_alloc(f->m->params[i].elems, sizeof *bias, err);
+    const int r = !bias || correct(f, layer_of(f, i), st, bias, err) ? -1 : 0;
+    f->biases[i] = bias;
+    f->seconds += lb_seconds() - start;
     snprintf(f->notes[i].text, sizeof f->notes->text, "corrected");
-    lb_free(bias);
     return r;
+}
+
+static int is_corrected(const struct lb_fit *f, size_t i)
+{
+    return f->m->params[i].is_bias && method_of(f, f->m->layers[layer_of(f, i)].weight)->bias_correction;
+}
+
+int lb_fit_correct(struct lb_fit *f, const struct lb_safetensors *st, struct lb_err *err)
+{
+    int r = 0;
+    for (size_t i = 0; !r && i < f->m->n_params; i++)
+        r = is_corrected(f, i) && !f->biases[i] ? find_bias(f, i, st, err) : 0;
+    return r;
+}
+
+const float *const *lb_fit_biases(const struct lb_fit *f)
+{
+    return f->biases;
 }
 
 int lb_fit_encode(struct lb_fit *f, size_t i, uint64_t seed, uint32_t stream, struct lb_safetensors *st, struct lb_format_stats *stats,
                   struct lb_err *err)
 {
     const struct lb_param_tensor *p = &f->m->params[i];
-    const struct lb_fit_config *c = method_of(f, f->m->layers[layer_of(f, i)].weight);
-    if (p->is_bias && c->bias_correction)
-        return encode_bias(f, i, seed, stream, st, stats, err);
-    if (!p->is_bias && c->method == LB_FIT_GPTQ)
-        return encode_gptq(f, i, st, stats, err);
-    return lb_format_encode(f->a.formats[i], p->name, p->value, p->ndim, p->shape, seed, stream, st, stats, err);
+    const int gptq = !p->is_bias && method_of(f, (int)i)->method == LB_FIT_GPTQ;
+    int r = is_corrected(f, i) && !f->biases[i] ? find_bias(f, i, st, err) : 0;
+    if (!r)
+        r = gptq ? encode_gptq(f, i, st, stats, err)
+                 : lb_format_encode(f->a.formats[i], p->name, f->biases[i] ? f->biases[i] : p->value, p->ndim, p->shape, seed, stream, st,
+                                    stats, err);
+    if (stats)
+        stats->seconds += f->seconds;
+    f->seconds = 0;
+    return r;
 }

@@ -28,7 +28,12 @@ const struct lb_model *lb_fit_model(const struct lb_fit *f);
 int lb_fit_encode(struct lb_fit *f, size_t i, uint64_t seed, uint32_t stream, struct lb_safetensors *st, struct lb_format_stats *stats,
                   struct lb_err *err);
 
-/* What was done to parameter i: "gptq", "awq 0.35", "awq, no factors: no layer before it takes them"; "" where nothing was. */
+/* Finds all corrected biases once the weights are in `st`; lb_fit_encode finds each by itself where this was not called. */
+int lb_fit_correct(struct lb_fit *f, const struct lb_safetensors *st, struct lb_err *err);
+/* By parameter: the corrected biases that have been found; NULL where there is none. */
+const float *const *lb_fit_biases(const struct lb_fit *f);
+
+/* What was done to parameter i: "gptq", "awq 0.35", "awq, no factors: no layer before it takes them", "corrected"; "" where nothing was. */
 const char *lb_fit_text(const struct lb_fit *f, size_t i);
 
 #endif

@@ -96,7 +96,8 @@ static int add_layer(struct lb_model *m, size_t index, const struct lb_layer_con
         return 0;
     }
     struct lb_layer *l = &m->layers[m->n_layers++];
-    *l = (struct lb_layer){.type = c->type, .act = c->activation, .alpha = (float)c->alpha, .in = elems(*at), .weight = -1, .bias = -1, .index = index};
+    *l = (struct lb_layer){
+        .type = c->type, .act = c->activation, .alpha = (float)c->alpha, .in = elems(*at), .weight = -1, .bias = -1, .index = index};
     if (c->type == LB_DENSE && add_dense(m, index, c, l, at, err))
         return -1;
     if (c->type == LB_CONV2D && add_conv(m, index, c, l, at, err))
@@ -104,8 +105,8 @@ static int add_layer(struct lb_model *m, size_t index, const struct lb_layer_con
     l->out = elems(*at);
     if (c->type != LB_ACTIVATION && c->activation == LB_ACT_SOFTMAX) {
         l->act = LB_ACT_LINEAR;
-        m->layers[m->n_layers++] =
-            (struct lb_layer){.type = LB_ACTIVATION, .act = LB_ACT_SOFTMAX, .in = l->out, .out = l->out, .weight = -1, .bias = -1, .index = index};
+        m->layers[m->n_layers++] = (struct lb_layer){
+            .type = LB_ACTIVATION, .act = LB_ACT_SOFTMAX, .in = l->out, .out = l->out, .weight = -1, .bias = -1, .index = index};
     }
     return 0;
 }
@@ -241,8 +242,7 @@ void lb_model_ablate(struct lb_model *m)
                 memset(m->params[p].value, 0, m->params[p].elems * sizeof *m->params[p].value);
 }
 
-/* The parameters as a collection of views. */
-static int as_tensors(const struct lb_model *m, struct lb_safetensors *st, struct lb_err *err)
+int lb_model_tensors(const struct lb_model *m, struct lb_safetensors *st, struct lb_err *err)
 {
     for (size_t i = 0; i < m->n_params; i++) {
         const struct lb_param_tensor *p = &m->params[i];
@@ -258,7 +258,7 @@ static int as_tensors(const struct lb_model *m, struct lb_safetensors *st, struc
 int lb_model_save(const struct lb_model *m, const char *path, struct lb_err *err)
 {
     struct lb_safetensors st = {0};
-    int r = as_tensors(m, &st, err) || lb_safetensors_write(&st, path, err) ? -1 : 0;
+    int r = lb_model_tensors(m, &st, err) || lb_safetensors_write(&st, path, err) ? -1 : 0;
     lb_safetensors_finish(&st);
     return r;
 }
@@ -266,7 +266,7 @@ int lb_model_save(const struct lb_model *m, const char *path, struct lb_err *err
 int lb_model_sha256(const struct lb_model *m, char hex[65], struct lb_err *err)
 {
     struct lb_safetensors st = {0};
-    int r = as_tensors(m, &st, err) || lb_safetensors_sha256(&st, hex, err) ? -1 : 0;
+    int r = lb_model_tensors(m, &st, err) || lb_safetensors_sha256(&st, hex, err) ? -1 : 0;
     lb_safetensors_finish(&st);
     return r;
 }

@@ -58,6 +58,9 @@ void lb_model_init(struct lb_model *m, uint64_t seed);
 /* Sets the parameters of config->ablate's layers to 0. */
 void lb_model_ablate(struct lb_model *m);
 
+/* The parameters as views in a collection. */
+int lb_model_tensors(const struct lb_model *m, struct lb_safetensors *st, struct lb_err *err);
+
 /* Parameters to and from a safetensors file of F32 tensors by name. `names` maps ours to the file's, or NULL. */
 int lb_model_save(const struct lb_model *m, const char *path, struct lb_err *err);
 int lb_model_load(struct lb_model *m, const char *path, const json_t *names, struct lb_err *err);
@@ -91,7 +94,8 @@ int lb_net_layer_input(struct lb_net *n, size_t layer, size_t batch, float *x, s
 
 /* What `layer` gave in the last batch of lb_net_infer, (batch, out), as the next layer reads it. */
 struct lb_layer_codes {
-    int are;          /* it gave codes */
+    int integer;      /* it computes with integers, */
+    int are;          /* and gave codes */
     size_t saturated; /* how many of them lie at an end of their range that is not their zero */
 };
 int lb_net_layer_output(struct lb_net *n, size_t layer, size_t batch, float *y, struct lb_layer_codes *codes, struct lb_err *err);

@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/nn/net_impl.h"
 #include "core/nn/q_net.h"
+#include "core/nn/qat_impl.h"
 
 #include <string.h>
 
@@ -78,13 +79,21 @@ int lb_net_create(const struct lb_model *m, struct lb_dev *d, size_t batch, int 
     return -1;
 }
 
+void lb_net_forget(struct lb_net *n)
+{
+    for (size_t i = 0; i < RECORDED; i++) {
+        if (n->recorded[i].list)
+            n->d->ops->record_free(n->d->dev, n->recorded[i].list);
+        n->recorded[i] = (struct recorded){0};
+    }
+}
+
 void lb_net_destroy(struct lb_net *n)
 {
     if (!n)
         return;
-    for (size_t i = 0; i < RECORDED; i++)
-        if (n->recorded[i].list)
-            n->d->ops->record_free(n->d->dev, n->recorded[i].list);
+    lb_net_forget(n);
+    lb_qat_free(n);
     lb_net_free_packed(n);
     lb_q_net_destroy(n, n->q);
     for (size_t i = 0; n->y && i < n->m->n_layers; i++)
@@ -149,7 +158,7 @@ static int take(struct lb_net *n, size_t i, struct lb_net_place *p, struct lb_bu
 static int dense(struct lb_net *n, size_t i, size_t batch, uint32_t act, struct lb_err *err)
 {
     const struct lb_layer *l = &n->m->layers[i];
-    struct lb_buf *x = lb_net_x(n, i);
+    struct lb_buf *x = lb_qat_x(n, i);
     if (n->packed && n->packed[l->weight]) {
         const struct lb_gemm_packed op = {.a = ref(x),
                                           .bias = ref(&n->w[l->bias]),
@@ -164,8 +173,8 @@ static int dense(struct lb_net *n, size_t i, size_t batch, uint32_t act, struct 
         return n->integer ? LB_RUN(n->d, gemm_int8, &op, err) : LB_RUN(n->d, gemm_packed, &op, err);
     }
     const struct lb_gemm op = {.a = ref(x),
-                               .b = ref(&n->w[l->weight]),
-                               .bias = ref(&n->w[l->bias]),
+                               .b = ref(lb_qat_w(n, l->weight)),
+                               .bias = ref(lb_qat_w(n, l->bias)),
                                .c = ref(&n->y[i]),
                                .m = batch,
                                .n = l->out,
@@ -179,7 +188,7 @@ static int dense(struct lb_net *n, size_t i, size_t batch, uint32_t act, struct 
 static int conv2d(struct lb_net *n, size_t i, size_t batch, uint32_t act, struct lb_err *err)
 {
     const struct lb_layer *l = &n->m->layers[i];
-    struct lb_buf *x = lb_net_x(n, i);
+    struct lb_buf *x = lb_qat_x(n, i);
     struct lb_conv s = l->conv;
     s.n = batch;
     if (n->packed && n->packed[l->weight]) {
@@ -187,8 +196,13 @@ static int conv2d(struct lb_net *n, size_t i, size_t batch, uint32_t act, struct
             .x = ref(x), .bias = ref(&n->w[l->bias]), .y = ref(&n->y[i]), .w = n->packed[l->weight], .s = s, .act = act, .alpha = l->alpha};
         return n->integer ? LB_RUN(n->d, conv2d_int8, &op, err) : LB_RUN(n->d, conv2d_packed, &op, err);
     }
-    const struct lb_conv2d op = {
-        .x = ref(x), .w = ref(&n->w[l->weight]), .bias = ref(&n->w[l->bias]), .y = ref(&n->y[i]), .s = s, .act = act, .alpha = l->alpha};
+    const struct lb_conv2d op = {.x = ref(x),
+                                 .w = ref(lb_qat_w(n, l->weight)),
+                                 .bias = ref(lb_qat_w(n, l->bias)),
+                                 .y = ref(&n->y[i]),
+                                 .s = s,
+                                 .act = act,
+                                 .alpha = l->alpha};
     return LB_RUN(n->d, conv2d, &op, err);
 }
 
@@ -215,7 +229,7 @@ static int forward_layer(struct lb_net *n, size_t i, size_t batch, struct lb_err
     struct lb_buf *x = lb_net_x(n, i);
     if (n->q && lb_q_net_is_integer(n->q, i))
         return lb_q_net_layer(n, i, batch, err);
-    if (n->reads && take(n, i, &n->reads[i], x, l->in, STREAM_ACTIVATIONS, batch, err))
+    if ((n->reads && take(n, i, &n->reads[i], x, l->in, STREAM_ACTIVATIONS, batch, err)) || lb_qat_read(n, i, batch, err))
         return -1;
     if (l->weight >= 0 && !(n->sums && is_taken(&n->sums[i])))
         return multiply(n, i, batch, op_act(l->act), err);
@@ -273,7 +287,7 @@ static void swap_gradients(struct lb_net *n)
 static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx, struct lb_err *err)
 {
     const struct lb_layer *l = &n->m->layers[i];
-    struct lb_buf *x = i ? &n->y[i - 1] : &n->input, *dy = &n->grad[0], *dx = &n->grad[1];
+    struct lb_buf *x = lb_qat_x(n, i), *dy = &n->grad[0], *dx = &n->grad[1];
     if (l->act == LB_ACT_SOFTMAX) {
         const struct lb_softmax op = {.y = ref(&n->y[i]), .dy = ref(dy), .dx = ref(dx), .rows = batch, .cols = l->out};
         if (LB_RUN(n->d, softmax_grad, &op, err))
@@ -296,11 +310,12 @@ static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx,
     if (l->type == LB_DENSE) {
         const struct lb_gemm dw = {
             .a = ref(dy), .b = ref(x), .c = ref(&n->g[l->weight]), .m = l->out, .n = l->in, .k = batch, .trans_a = 1};
-        const struct lb_gemm down = {.a = ref(dy), .b = ref(&n->w[l->weight]), .c = ref(dx), .m = batch, .n = l->in, .k = l->out};
+        const struct lb_gemm down = {.a = ref(dy), .b = ref(lb_qat_w(n, l->weight)), .c = ref(dx), .m = batch, .n = l->in, .k = l->out};
         if (LB_RUN(n->d, gemm, &dw, err) || (need_dx && LB_RUN(n->d, gemm, &down, err)))
             return -1;
     } else {
-        struct lb_conv2d_grad op = {.x = ref(x), .w = ref(&n->w[l->weight]), .dy = ref(dy), .out = ref(&n->g[l->weight]), .s = l->conv};
+        struct lb_conv2d_grad op = {
+            .x = ref(x), .w = ref(lb_qat_w(n, l->weight)), .dy = ref(dy), .out = ref(&n->g[l->weight]), .s = l->conv};
         op.s.n = batch;
         if (LB_RUN(n->d, conv2d_dw, &op, err))
             return -1;
@@ -308,12 +323,16 @@ static int backward_layer(struct lb_net *n, size_t i, size_t batch, int need_dx,
         if (need_dx && LB_RUN(n->d, conv2d_dx, &op, err))
             return -1;
     }
+    if (need_dx && lb_qat_input_gradient(n, i, batch, dx, err))
+        return -1;
     swap_gradients(n);
     return 0;
 }
 
 static int update(struct lb_net *n, const struct lb_step_args *a, struct lb_err *err)
 {
+    if (lb_qat_gradients(n, a, err))
+        return -1;
     for (size_t i = 0; i < n->m->n_params; i++) {
         const struct lb_sgd op = {.w = ref(&n->w[i]),
                                   .g = ref(&n->g[i]),
@@ -334,7 +353,7 @@ static int ops(struct lb_net *n, const struct lb_step_args *a, size_t batch, str
 {
     size_t from = 0, first = 0; /* the first layer with weights: nothing before it needs a gradient */
     const int unused = a && a->loss == LB_CROSS_ENTROPY && n->m->softmax_last; /* that loss takes the logits: nobody reads the softmax */
-    if (forward(n, n->m->n_layers - (size_t)unused, batch, err) || (a && loss_backward(n, a, batch, &from, err)))
+    if (lb_qat_weights(n, err) || forward(n, n->m->n_layers - (size_t)unused, batch, err) || (a && loss_backward(n, a, batch, &from, err)))
         return -1;
     while (first < n->m->n_layers && n->m->layers[first].weight < 0)
         first++;

@@ -30,15 +30,16 @@ struct lb_net {
     void **packed;                    /* by parameter: from weights_create; NULL: in w */
     struct lb_packed_tensor *formats; /* by parameter: what the codes of `packed` are worth */
     struct lb_net_place {
-        void *quantizer;   /* from quantizer_create, or */
-        struct lb_round r; /* the host does it where r.f is not NULL, */
-        float *x;          /* in this room */
-    } * reads, *sums;      /* by layer: what becomes of its input, and of its output before the activation; neither: it is used as it is */
-    int integer;           /* products of 8-bit integers, */
-    size_t integer_block;  /* inputs of dense layers that share a scale; 0: a sample's */
-    int unpacked;          /* weights that the device could not keep packed, and inputs that it could not format */
-    int unlike;            /* no two batches run the same ops (stochastic rounding draws, the host formats), so nothing is recorded */
-    struct lb_q_net *q;    /* integer layers, or NULL */
+        void *quantizer;    /* from quantizer_create, or */
+        struct lb_round r;  /* the host does it where r.f is not NULL, */
+        float *x;           /* in this room */
+    } * reads, *sums;       /* by layer: what becomes of its input, and of its output before the activation; neither: it is used as it is */
+    int integer;            /* products of 8-bit integers, */
+    size_t integer_block;   /* inputs of dense layers that share a scale; 0: a sample's */
+    int unpacked;           /* weights that the device could not keep packed, and inputs that it could not format */
+    int unlike;             /* no two batches run the same ops (stochastic rounding draws, the host formats), so nothing is recorded */
+    struct lb_q_net *q;     /* integer layers, or NULL */
+    struct lb_qat_net *qat; /* training that knows a format: qat.c; or NULL */
     uint64_t seed;
     size_t sample; /* index of the batch's first sample */
 };
@@ -48,6 +49,9 @@ static inline struct lb_buf *lb_net_x(struct lb_net *n, size_t i)
 {
     return i ? &n->y[i - 1] : &n->input;
 }
+
+/* Frees what was recorded: the next steps run other ops. */
+void lb_net_forget(struct lb_net *n);
 
 /* Frees what net_packed.c made. */
 void lb_net_free_packed(struct lb_net *n);

@@ -248,6 +248,8 @@ size_t lb_net_batch(const struct lb_net *n)
 
 int lb_net_layer_output(struct lb_net *n, size_t layer, size_t batch, float *y, struct lb_layer_codes *codes, struct lb_err *err)
 {
+    if (codes)
+        codes->integer = n->q && lb_q_net_is_integer(n->q, layer);
     if (n->q && lb_q_net_gives_codes(n->q, layer))
         return lb_q_net_output(n, layer, batch, y, codes, err);
     return lb_buf_read(n->d, &n->y[layer], 0, y, batch * n->m->layers[layer].out, err);

@@ -73,7 +73,7 @@ static int add_tensor(struct lb_safetensors *st, const char *name, enum lb_dtype
     return r;
 }
 
-static int make_bias(const struct lb_param_tensor *bias, const struct lb_q_weights *w, float in, struct lb_safetensors *st,
+static int make_bias(const char *of, const float *bias, const struct lb_q_weights *w, float in, struct lb_safetensors *st,
                      struct lb_format_stats *stats, struct lb_err *err)
 {
     char name[48];
@@ -81,11 +81,11 @@ static int make_bias(const struct lb_param_tensor *bias, const struct lb_q_weigh
     int32_t *whole = lb_alloc(w->rows, sizeof *whole, err);
     int r = !unit || !whole ? -1 : 0;
     for (size_t j = 0; !r && j < w->rows; j++) {
-        const float b = bias->value[j];
+        const float b = bias[j];
         unit[j] = unit_of(in, w->scale[j], b);
         const double v = rint((double)b / (double)unit[j]);
         if (!(fabs(v) <= INT32_MAX)) {
-            r = lb_fail(err, "tensor %s: output %zu: bias %g is beyond 32 bits in units of %g", bias->name, j, (double)b, (double)unit[j]);
+            r = lb_fail(err, "tensor %s: output %zu: bias %g is beyond 32 bits in units of %g", of, j, (double)b, (double)unit[j]);
             continue;
         }
         whole[j] = (int32_t)v;
@@ -96,8 +96,8 @@ static int make_bias(const struct lb_param_tensor *bias, const struct lb_q_weigh
     }
     stats->weights += w->rows;
     stats->bytes += 8 * w->rows;
-    snprintf(name, sizeof name, "%s.scale", bias->name);
-    r = r || add_tensor(st, bias->name, LB_I32, w->rows, whole, err) || add_tensor(st, name, LB_F32, w->rows, unit, err) ? -1 : 0;
+    snprintf(name, sizeof name, "%s.scale", of);
+    r = r || add_tensor(st, of, LB_I32, w->rows, whole, err) || add_tensor(st, name, LB_F32, w->rows, unit, err) ? -1 : 0;
     lb_free(unit);
     lb_free(whole);
     return r;
@@ -116,8 +116,8 @@ static float some_scale(float s)
     return s > 0 ? s : 1.0f;
 }
 
-static int make_layer(const struct lb_calibration *c, size_t i, int to_codes, const struct lb_format *a, struct lb_safetensors *st,
-                      struct lb_format_stats *stats, struct lb_err *err)
+static int make_layer(const struct lb_calibration *c, const float *const *biases, size_t i, int to_codes, const struct lb_format *a,
+                      struct lb_safetensors *st, struct lb_format_stats *stats, struct lb_err *err)
 {
     const struct lb_layer *l = &c->m->layers[i];
     struct lb_packed_tensor t = {0};
@@ -132,10 +132,12 @@ static int make_layer(const struct lb_calibration *c, size_t i, int to_codes, co
     if (l->weight < 0)
         return 0;
     const char *name = c->m->params[l->weight].name;
-    const int r = lb_packed_open(st, name, &t, err) || lb_q_weights_of(&t.p, name, &w, err) ||
-                          make_bias(&c->m->params[l->bias], &w, some_scale(s), st, stats, err)
-                      ? -1
-                      : 0;
+    const struct lb_param_tensor *bias = &c->m->params[l->bias];
+    const int r =
+        lb_packed_open(st, name, &t, err) || lb_q_weights_of(&t.p, name, &w, err) ||
+                make_bias(bias->name, biases && biases[l->bias] ? biases[l->bias] : bias->value, &w, some_scale(s), st, stats, err)
+            ? -1
+            : 0;
     lb_q_weights_finish(&w);
     lb_packed_finish(&t);
     return r;
@@ -150,14 +152,14 @@ static int add_json(struct lb_safetensors *st, const char *key, json_t *o, struc
     return r;
 }
 
-int lb_q_make(const struct lb_calibration *c, const struct lb_format *activations, struct lb_safetensors *st, struct lb_format_stats *stats,
-              struct lb_err *err)
+int lb_q_make(const struct lb_calibration *c, const float *const *biases, const struct lb_format *activations, struct lb_safetensors *st,
+              struct lb_format_stats *stats, struct lb_err *err)
 {
     const struct lb_model *m = c->m;
     unsigned char *integer = lb_alloc(m->n_layers, 1, err);
     int r = !integer || lb_q_check_activations(activations, err) || lb_q_choose(m, st, integer, err) ? -1 : 0;
     for (size_t i = 0; !r && i < m->n_layers; i++)
-        r = integer[i] ? make_layer(c, i, lb_q_to_codes(m, integer, i), activations, st, stats, err) : 0;
+        r = integer[i] ? make_layer(c, biases, i, lb_q_to_codes(m, integer, i), activations, st, stats, err) : 0;
     lb_free(integer);
     json_t *model = json_pack("{sO*,s[III],sI}", "layers", json_object_get(m->config->json, "layers"), "input", (json_int_t)m->channels,
                               (json_int_t)m->height, (json_int_t)m->width, "classes", (json_int_t)m->classes);

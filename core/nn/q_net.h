@@ -13,9 +13,10 @@
 /* Which layers of `m` are integer ones, by what `st` holds: those whose weights are whole numbers with one scale an output, and activations between two of them. */
 int lb_q_choose(const struct lb_model *m, const struct lb_safetensors *st, unsigned char *integer, struct lb_err *err);
 
-/* Adds to `st`, which holds the weights in their formats and float layers' biases, what makes it an integer model. stats: biases are counted. */
-int lb_q_make(const struct lb_calibration *c, const struct lb_format *activations, struct lb_safetensors *st, struct lb_format_stats *stats,
-              struct lb_err *err);
+/* Adds to `st`, which holds the weights in their formats and float layers' biases, what makes it an integer model. biases: by parameter, in place of the
+ * network's; NULL, or one of them NULL: its own. stats: biases are counted. */
+int lb_q_make(const struct lb_calibration *c, const float *const *biases, const struct lb_format *activations, struct lb_safetensors *st,
+              struct lb_format_stats *stats, struct lb_err *err);
 
 /* Whether a file holds an integer model. */
 int lb_q_is_model(const struct lb_safetensors *st);

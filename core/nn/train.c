@@ -28,7 +28,9 @@ void lb_shuffle(uint64_t seed, uint64_t epoch, size_t n, uint32_t *order)
 struct run {
     struct lb_net *net;
     struct lb_dev *d;
+    struct lb_model *m;
     const struct lb_train_config *c;
+    const struct lb_qat *qat; /* or NULL */
     const struct lb_samples *s;
     size_t in, batch;
     uint32_t *order;
@@ -79,11 +81,14 @@ static void gather(const struct run *r, size_t at, size_t n)
 static int epoch(const struct run *r, size_t e, float lr, double *mean, struct lb_err *err)
 {
     const struct lb_step_args args = {r->c->loss, r->c->reduction, lr, (float)r->c->momentum, (float)r->c->decay};
+    const int knows = r->qat && e >= (size_t)r->qat->config->from_epoch;
     double sum = 0;
+    if (knows && ((e == (size_t)r->qat->config->from_epoch && lb_qat_start(r->net, r->qat, r->m, err)) || lb_qat_epoch(r->net, r->m, err)))
+        return -1;
     for (size_t at = 0; at < r->s->n; at += r->batch) {
         const size_t n = r->s->n - at < r->batch ? r->s->n - at : r->batch;
         gather(r, at, n);
-        if (lb_net_step(r->net, &args, r->x, r->y, n, r->loss, err))
+        if (lb_net_step(r->net, &args, r->x, r->y, n, r->loss, err) || (knows && lb_qat_stepped(r->net, at + n == r->s->n, err)))
             return -1;
         for (size_t i = 0; i < n; i++)
             sum += (double)r->loss[i];
@@ -111,12 +116,20 @@ static int epochs(struct run *r, uint64_t seed, struct lb_train_result *out, str
 int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *config, const struct lb_samples *s, uint64_t seed,
              const char *label, struct lb_train_result *out, struct lb_err *err)
 {
+    return lb_train_for(m, d, config, s, seed, label, NULL, NULL, out, err);
+}
+
+int lb_train_for(struct lb_model *m, struct lb_dev *d, const struct lb_train_config *config, const struct lb_samples *s, uint64_t seed,
+                 const char *label, const struct lb_qat *qat, struct lb_safetensors *scales, struct lb_train_result *out,
+                 struct lb_err *err)
+{
     *out = (struct lb_train_result){0};
     lb_model_init(m, seed);
     if (s->n == 0 || s->n > UINT32_MAX)
         return lb_fail(err, "%zu training samples: expected 1 to 2^32 - 1", s->n);
     const size_t batch = (size_t)config->batch < s->n ? (size_t)config->batch : s->n;
-    struct run r = {.d = d, .c = config, .s = s, .in = m->layers[0].in, .batch = batch, .label = label, .started = lb_seconds()};
+    struct run r = {
+        .d = d, .m = m, .c = config, .qat = qat, .s = s, .in = m->layers[0].in, .batch = batch, .label = label, .started = lb_seconds()};
     r.order = lb_alloc(s->n, sizeof *r.order, err);
     r.y = lb_alloc(batch, sizeof *r.y, err);
     r.loss = lb_alloc(batch, sizeof *r.loss, err);
@@ -128,7 +141,7 @@ int lb_train(struct lb_model *m, struct lb_dev *d, const struct lb_train_config 
         result = r.x ? 0 : -1;
     }
     if (!result)
-        result = epochs(&r, seed, out, err) || lb_net_download(r.net, m, err) ? -1 : 0;
+        result = epochs(&r, seed, out, err) || lb_net_download(r.net, m, err) || (qat && lb_qat_scales(r.net, scales, err)) ? -1 : 0;
     lb_progress_end();
     out->seconds = lb_seconds() - r.started;
     out->samples_per_s = out->seconds > 0 ? (double)config->epochs * (double)s->n / out->seconds : 0;

@@ -3,6 +3,7 @@
 #ifndef LB_BENCH_IMPL_H
 #define LB_BENCH_IMPL_H
 
+#include "core/nn/qat.h"
 #include "core/run/bench.h"
 #include "core/run/bench_dnnl.h"
 
@@ -162,6 +163,19 @@ enum { BENCH_STREAMS = 3 };
 /* Fills in, on one thread, the ways that this machine has, with 64-byte aligned arrays; how many. */
 size_t lb_bench_streams(struct lb_bench_stream s[BENCH_STREAMS], const void *in, size_t read, void *out, size_t write, unsigned cpu);
 int lb_bench_stream_run(void *stream, struct lb_err *err);
+
+/* ---- Trainings that know a format ---- */
+
+/* bench_qat.c. Set text: a format, whose "qat" counts where it has one. `reads`: what layers read is formatted, too, in the format's "activations" or in itself. */
+struct bench_qat {
+    const char *text;
+    struct lb_format_config config;
+    struct lb_format *format, *activations;
+    struct lb_net *net;
+};
+int lb_bench_qat_create(struct bench_qat *q, const struct lb_model *m, struct lb_dev *d, size_t batch, const float *x, int reads,
+                        struct lb_err *err);
+void lb_bench_qat_free(struct bench_qat *q);
 
 /* ---- What can be measured ---- */
 

@@ -32,6 +32,7 @@ struct job {
     struct lb_net *net;
     const struct data *data;
     struct lb_safetensors st; /* of an integer model */
+    struct bench_qat qat;     /* of a training that knows a format: its net is `net` */
 };
 
 struct data {
@@ -101,7 +102,7 @@ static int encode_integer(struct job *j, const struct lb_model *m, struct lb_dev
         const struct lb_param_tensor *p = &m->params[i];
         r = !p->is_bias && lb_format_encode(w, p->name, p->value, p->ndim, p->shape, 0, 0, &j->st, NULL, err);
     }
-    r = r || lb_q_make(&c, a, &j->st, &stats, err);
+    r = r || lb_q_make(&c, NULL, a, &j->st, &stats, err);
     lb_format_destroy(w);
     lb_format_destroy(a);
     lb_config_format_finish(&weights);
@@ -150,6 +151,42 @@ static void add_integer(const struct bench *b, const struct lb_model *m, const s
     }
 }
 
+/* Trainings of the same network that know a format: of the weights, and of what layers read, too. */
+static void add_qat(const struct bench *b, const struct lb_model *m, const struct data *data, struct job *job, struct bench_entry *e,
+                    size_t *n)
+{
+    for (size_t i = 0; i < 2 * b->n; i++) {
+        struct lb_err why = {0};
+        struct job *j = &job[*n];
+        struct lb_dev *d = b->d[i / 2];
+        *j = (struct job){.data = data, .qat = {.text = b->o->format ? b->o->format : "INT4_CHANNEL"}};
+        e[*n] = (struct bench_entry){.backend = d->ops->base.name,
+                                     .isa = d->info.isa,
+                                     .threads = d->info.threads,
+                                     .format = j->qat.text,
+                                     .method = i % 2 ? "qat, weights and activations" : "qat, weights",
+                                     .run = train,
+                                     .arg = j};
+        const int there = !lb_bench_qat_create(&j->qat, m, d, data->batch, data->x, i % 2, &why);
+        j->net = j->qat.net;
+        if (there && !e[*n].run(j, &why)) {
+            (*n)++;
+            continue;
+        }
+        lb_bench_qat_free(&j->qat);
+        lb_log(LB_LOG_WARN, "bench: left out: %s", why.text);
+    }
+}
+
+static void free_job(struct job *j)
+{
+    if (j->qat.net)
+        lb_bench_qat_free(&j->qat);
+    else
+        lb_net_destroy(j->net);
+    lb_safetensors_finish(&j->st);
+}
+
 /* The networks on the backends. One that lacks an op is left out, unless it is the only one that was asked for. */
 static int add_backends(const struct bench *b, const struct lb_model *m, const struct data *data, int training, struct job *job,
                         struct bench_entry *e, size_t *n, struct lb_err *err)
@@ -175,8 +212,8 @@ static int add_backends(const struct bench *b, const struct lb_model *m, const s
 
 static int measure(const struct bench *b, const struct lb_model *m, size_t batch, int training, struct lb_err *err)
 {
-    struct job job[2 * (LB_BENCH_BACKENDS + 1)];
-    struct bench_entry e[2 * (LB_BENCH_BACKENDS + 1)];
+    struct job job[3 * (LB_BENCH_BACKENDS + 1)];
+    struct bench_entry e[3 * (LB_BENCH_BACKENDS + 1)];
     struct data data = {0};
     size_t n = 0;
     char shape[64];
@@ -188,11 +225,11 @@ static int measure(const struct bench *b, const struct lb_model *m, size_t batch
     int r = fill(&data, batch, err) || add_backends(b, m, &data, training, job, e, &n, err);
     if (!r && !training)
         add_integer(b, m, &data, job, e, &n);
+    if (!r && training)
+        add_qat(b, m, &data, job, e, &n);
     r = r || lb_bench_compare(b, &w, e, n, err);
-    for (size_t i = 0; i < n; i++) {
-        lb_net_destroy(job[i].net);
-        lb_safetensors_finish(&job[i].st);
-    }
+    for (size_t i = 0; i < n; i++)
+        free_job(&job[i]);
     lb_free(data.x);
     lb_free(data.y);
     lb_free(data.labels);

@@ -9,7 +9,8 @@ const struct lb_column lb_table_columns[] = {
     {"codec", LB_FROM_TRIAL, 0, "its codec"},
     {"scale", LB_FROM_TRIAL, 0, "its scaling"},
     {"mode", LB_FROM_TRIAL, 0,
-     "w: weights and biases are in the format; wa: what layers read, too; w8a8, w4a8: what layers read in int8, integer products"},
+     "w: weights and biases are in the format; wa: what layers read, too; w8a8, w4a8: what layers read in int8, integer products; integer: "
+     "the whole network on integer tensors, calibrated"},
     {"numerics", LB_FROM_TRIAL, 0, "exact: the bits of docs/arithmetic.md; fast: close to them"},
     {"backend", LB_FROM_TRIAL, 0, "what ran the network"},
     {"seed", LB_FROM_TRIAL, 0, "of initial weights, shuffles and stochastic rounding"},
@@ -71,6 +72,9 @@ const struct lb_column lb_measured_columns[] = {
     {"codec_plugin_sha256", LB_FROM_TRIAL, 0, "of the codec's plugin file"},
     {"backend_plugin_sha256", LB_FROM_TRIAL, 0, "of the backend's plugin file"},
     {"why", LB_FROM_TRIAL, 0, "where the status is not ok: the reason"},
+    {"batch", LB_FROM_MEASURED, 0, "samples of a batch: infer.batch, or what the limits allow"},
+    {"formula_bytes", LB_FROM_MEASURED, 0, "weights, and for each sample of a batch its input and the outputs of the layers, in their precision"},
+    {"limited_latency_s", LB_FROM_MEASURED, -1, "latency / limits.compute_factor"},
 };
 
 const size_t lb_n_table_columns = sizeof lb_table_columns / sizeof *lb_table_columns;

@@ -47,22 +47,40 @@ static void put_number(struct lb_text *out, const char *format, const json_t *v)
         lb_text_add(out, "%s", json_is_string(v) ? json_string_value(v) : "");
 }
 
-/* "a line: F32, this, how they compare"; without an F32 trial only this. */
-static void put_line(struct lb_text *out, const char *name, const char *format, double f32, double own, int inverse)
+/* A line: F32, this, their quotient; without an F32 trial only this. */
+static void put_line(struct lb_text *out, const char *name, const char *format, double f32, double own)
 {
     char a[40] = "", b[40], ratio[40] = "";
     snprintf(b, sizeof b, format, own);
     if (f32 > 0 && own > 0) {
         snprintf(a, sizeof a, format, f32);
-        snprintf(ratio, sizeof ratio, "%.2f x %s", inverse ? f32 / own : own / f32, inverse ? "less" : "more");
+        snprintf(ratio, sizeof ratio, "%.2f", f32 / own);
     }
     lb_text_add(out, "| %s | %s | %s | %s |\n", name, a, b, ratio);
+}
+
+/* What is published of the format, or NULL. */
+static const json_t *published_of(const json_t *experiment, const json_t *trial)
+{
+    size_t i;
+    json_t *p;
+    json_array_foreach(json_object_get(experiment, "published"), i,
+                       p) if (!strcmp(lb_line_text(p, "format"), lb_line_text(trial, "format"))) return p;
+    return NULL;
+}
+
+static void put_published(const json_t *experiment, const json_t *trial, struct lb_text *out)
+{
+    const json_t *p = published_of(experiment, trial);
+    const char *accuracy = p ? lb_line_text(p, "accuracy") : "", *size = p ? lb_line_text(p, "size") : "";
+    if (*accuracy || *size)
+        lb_text_add(out, "Published: %s%s%s.\n\n", accuracy, *accuracy && *size ? ", " : "", size);
 }
 
 static void put_whole(const json_t *trial, const json_t *f32, struct lb_text *out)
 {
     const double own_bytes = json_number_value(row_of(trial, "weight_bytes")), bytes = json_number_value(row_of(f32, "weight_bytes"));
-    lb_text_add(out, "| | F32 | this | |\n|---|---|---|---|\n| accuracy, %% | ");
+    lb_text_add(out, "| | F32 | this | F32 / this |\n|---|---|---|---|\n| accuracy, %% | ");
     put_number(out, "%.2f", row_of(trial, "top1_f32"));
     lb_text_add(out, " | ");
     put_number(out, "%.2f", row_of(trial, "top1"));
@@ -73,13 +91,13 @@ static void put_whole(const json_t *trial, const json_t *f32, struct lb_text *ou
     lb_text_add(out, " | |\n| KL(F32 ‖ this), nats | | ");
     put_number(out, "%.3g", row_of(trial, "kl"));
     lb_text_add(out, " | |\n");
-    put_line(out, "weights, bytes", "%.0f", bytes, own_bytes, 1);
+    put_line(out, "weights, bytes", "%.0f", bytes, own_bytes);
     put_line(out, "weights and numbers of a batch by formula, bytes", "%.0f", measured(f32, "formula_bytes"),
-             measured(trial, "formula_bytes"), 1);
-    put_line(out, "allocated at most, bytes", "%.0f", measured(f32, "tensor_bytes"), measured(trial, "tensor_bytes"), 1);
-    put_line(out, "samples of a batch", "%.0f", measured(f32, "batch"), measured(trial, "batch"), 0);
-    put_line(out, "latency of a batch, s", "%.3g", measured(f32, "latency_s"), measured(trial, "latency_s"), 1);
-    put_line(out, "samples/s", "%.4g", measured(f32, "samples_per_s"), measured(trial, "samples_per_s"), 0);
+             measured(trial, "formula_bytes"));
+    put_line(out, "allocated at most, bytes", "%.0f", measured(f32, "tensor_bytes"), measured(trial, "tensor_bytes"));
+    put_line(out, "samples of a batch", "%.0f", measured(f32, "batch"), measured(trial, "batch"));
+    put_line(out, "latency of a batch, s", "%.3g", measured(f32, "latency_s"), measured(trial, "latency_s"));
+    put_line(out, "samples/s", "%.4g", measured(f32, "samples_per_s"), measured(trial, "samples_per_s"));
     lb_text_add(out, "\n");
 }
 
@@ -87,7 +105,7 @@ static void put_layers(const json_t *trial, struct lb_text *out)
 {
     size_t i;
     json_t *o;
-    lb_text_add(out, "| layer | | computed in | SQNR of its output, dB | largest error | saturated, %% |\n|---|---|---|---|---|---|\n");
+    lb_text_add(out, "| layer | | computes with | SQNR of its output, dB | largest error | saturated, %% |\n|---|---|---|---|---|---|\n");
     json_array_foreach(outputs_of(trial), i, o)
     {
         lb_text_add(out, "| %lld | %s | %s | ", (long long)json_integer_value(json_object_get(o, "layer")), lb_line_text(o, "kind"),
@@ -145,6 +163,7 @@ int lb_comparison_write(const char *folder, const json_t *experiment, const json
             continue;
         lb_text_add(&out, "## %s, %s, mode %s, on %s\n\n", lb_line_text(t, "model"), lb_line_text(t, "format"), lb_line_text(t, "mode"),
                     lb_line_text(t, "backend"));
+        put_published(experiment, t, &out);
         put_whole(t, f32, &out);
         put_layers(t, &out);
         n++;

@@ -160,7 +160,8 @@ struct lb_published {
     char *model; /* NULL: any */
     char *format;
     double quality, avg_dev;
-    char *size; /* as printed there: "374.21 KB", or NULL */
+    char *size;     /* as printed there: "374.21 KB", or NULL */
+    char *accuracy; /* "88-90 %", or NULL */
 };
 
 /* One of "backends": a backend's name, or an object that says how it is run; {"backend": "cpu", "isa": "avx2", "threads": 1}. */

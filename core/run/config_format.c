@@ -204,6 +204,8 @@ static char *scale_text(const struct lb_format_config *f, struct lb_err *err)
         lb_text_add(&t, " calibrated");
     if (f->scale)
         lb_text_add(&t, " in %s", f->scale->name);
+    if (f->has_qat && f->qat.scales != LB_QAT_DYNAMIC && f->per != LB_PER_NONE)
+        lb_text_add(&t, f->qat.scales == LB_QAT_LEARNED ? " learned" : " calibrated");
     return lb_text_end(&t, err) ? NULL : t.s;
 }
 

@@ -358,6 +358,7 @@ static const struct lb_option row_options[] = {
     {.key = "quality", .type = LB_OPT_REAL, IN(lb_published, quality), .min = -ANY_MAX, .max = ANY_MAX, .help = "percent"},
     {.key = "avg_dev", .type = LB_OPT_REAL, IN(lb_published, avg_dev), .min = -ANY_MAX, .max = ANY_MAX, .help = "percent"},
     {.key = "size", .type = LB_OPT_TEXT, IN(lb_published, size), .max = 100, .help = "as it is printed there"},
+    {.key = "accuracy", .type = LB_OPT_TEXT, IN(lb_published, accuracy), .max = 100, .help = "of the network in the format, as it is printed there"},
     {0}};
 static const struct lb_table row_table = {.name = "published_row", .help = "a published figure", .options = row_options};
 static const struct lb_option row_item = {.type = LB_OPT_OBJECT, .table = &row_table};

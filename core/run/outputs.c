@@ -10,7 +10,7 @@
 struct sums {
     double signal, noise, max_error;
     size_t values, saturated;
-    int codes;
+    int integer, codes;
 };
 
 struct comparing {
@@ -35,6 +35,7 @@ static int add(struct comparing *c, size_t i, size_t batch, struct lb_err *err)
         s->max_error = fabs(d) > s->max_error ? fabs(d) : s->max_error;
     }
     s->values += n;
+    s->integer = codes.integer;
     s->codes = codes.are;
     s->saturated += codes.saturated;
     return 0;
@@ -48,7 +49,7 @@ static json_t *describe(const struct lb_layer *l, const struct sums *s)
         [LB_ACT_TANH] = " + tanh", [LB_ACT_SOFTMAX] = " + softmax"};
     json_t *o =
         json_pack("{sI,so,sb,so,so}", "layer", (json_int_t)l->index, "kind", json_sprintf("%s%s", kinds[l->type], acts[l->act]), "integer",
-                  s->codes, "sqnr_db", lb_json_number(lb_sqnr_db(s->signal, s->noise)), "max_error", lb_json_number(s->max_error));
+                  s->integer, "sqnr_db", lb_json_number(lb_sqnr_db(s->signal, s->noise)), "max_error", lb_json_number(s->max_error));
     if (s->codes && json_object_set_new(o, "saturated", lb_json_number(100 * (double)s->saturated / (double)s->values))) {
         json_decref(o);
         return NULL;

@@ -7,6 +7,7 @@
 #include "core/format/round.h"
 #include "core/nn/model.h"
 #include "core/nn/q_params.h"
+#include "core/nn/qat.h"
 #include "core/version.h"
 
 #include <stdio.h>
@@ -60,6 +61,10 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
     struct lb_format *f;
     if (lb_format_create(l->format->config, &f, err))
         return -1;
+    if (f->config->has_qat && lb_qat_check(&f->config->qat, f, err)) {
+        lb_format_destroy(f);
+        return lb_fail_in(err, "format %s", l->format->config->name);
+    }
     struct lb_format *a = NULL;
     struct lb_err no = {0};
     unsigned bits, modes = 1u << LB_MODE_W;
@@ -211,11 +216,17 @@ const struct lb_format_config *lb_plan_activations(const struct lb_experiment *e
     return c->activations ? c->activations : e->activations ? e->activations : c;
 }
 
+static const char *const modes[LB_MODES] = {"w", "wa", "w8a8", "w4a8", "integer"};
+
+const char *lb_mode_name(int mode)
+{
+    return modes[mode];
+}
+
 int lb_mode_find(const char *name)
 {
-    static const char *const names[LB_MODES] = {"w", "wa", "w8a8", "w4a8", "integer"};
     for (int i = 0; i < LB_MODES; i++)
-        if (!strcmp(name, names[i]))
+        if (!strcmp(name, modes[i]))
             return i;
     return -1;
 }
@@ -297,6 +308,10 @@ static int hash_training(const struct lb_plan *p, struct lb_training *t, struct 
     json_t *o =
         json_pack("{ss,ss,sO,sO,ss,sI,so}", "kind", "training", "arithmetic", LB_ARITHMETIC, "model", m->json, "train", m->train_json,
                   "data", p->data.sha256, "seed", (json_int_t)p->e->seeds[t->seed], "backend", backend_identity(&p->backends[t->backend]));
+    if (o && t->format != LB_NO_FORMAT && lb_plan_qat_identity(p, t, o)) {
+        json_decref(o);
+        o = NULL;
+    }
     return hash_json(o, t->hash, err);
 }
 
@@ -314,6 +329,11 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
         lost = json_object_set(o, "activations", f->activations->json) ||
                json_object_set_new(o, "activations_codec", json_string(f->activations_sha256)) ||
                (f->activations->calibrated && json_object_set_new(o, "calibration", json_integer((json_int_t)p->e->calibration_samples)));
+    const struct lb_limits_config *l = &p->e->limits;
+    if (!lost && (wa || !b->exact) && l->memory_bytes) /* they decide the batch */
+        lost = json_object_set_new(o, "memory_bytes", json_integer((json_int_t)l->memory_bytes));
+    if (!lost && (wa || !b->exact) && l->batch)
+        lost = json_object_set_new(o, "batch_limit", json_integer((json_int_t)l->batch));
     if (!lost && wa && p->e->quantize_sums)
         lost = json_object_set_new(o, "quantize_sums", json_true());
     if (!lost && mode == LB_MODE_INTEGER)
@@ -325,6 +345,8 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
         lost = json_object_set_new(o, "integer_block", json_integer((json_int_t)p->e->integer_block));
     if (!lost && f->config->search_bits > 0)
         lost = json_object_set_new(o, "search_samples", json_integer((json_int_t)p->e->calibration_samples));
+    if (!lost && t->qat >= 0)
+        lost = json_object_set_new(o, "qat_training", json_string(p->trainings[t->qat].hash));
     if (!lost && lb_config_format_fits(f->config))
         lost = json_object_set_new(o, "fit_samples", json_integer((json_int_t)p->e->calibration_samples));
     if (lost) {
@@ -410,16 +432,20 @@ static int learn(struct lb_plan *p, struct lb_err *err)
     return 0;
 }
 
-/* Index of the training that gives (model, seed) for a trial's backend; adds it where it is new. */
-static long training_index(struct lb_plan *p, size_t model, size_t seed, size_t backend, struct lb_err *err)
+/* Index of the training that gives the trial's model for its seed and backend, plain or (a format) for its format; adds it where it is new. */
+static long training_index(struct lb_plan *p, const struct lb_trial *of, long format, struct lb_err *err)
 {
+    const size_t model = of->model, seed = of->seed;
     const char *own = lb_plan_train(p, model)->backend;
-    const long on = own ? training_backend(p, own, err) : (long)backend;
+    const long on = own ? training_backend(p, own, err) : (long)of->backend;
     if (on < 0)
         return -1;
-    struct lb_training t = {.model = model, .seed = seed, .backend = (size_t)on};
+    struct lb_training t = {.model = model, .seed = seed, .backend = (size_t)on, .format = format};
+    if (format != LB_NO_FORMAT)
+        t.mode = lb_plan_qat_mode(&p->e->formats[format].qat, lb_mode_find(p->e->modes[of->mode]));
     for (size_t i = 0; i < p->n_trainings; i++) /* spares hashing a file of weights again for each trial */
-        if (p->trainings[i].model == model && p->trainings[i].seed == seed && p->trainings[i].backend == t.backend)
+        if (p->trainings[i].model == model && p->trainings[i].seed == seed && p->trainings[i].backend == t.backend &&
+            p->trainings[i].format == format && p->trainings[i].mode == t.mode)
             return (long)i;
     if (hash_training(p, &t, err))
         return -1;
@@ -444,7 +470,7 @@ static int add_trials(struct lb_plan *p, struct lb_err *err)
     for (size_t i = 0; i < 5; i++)
         if (lb_mul(most, sizes[i], &most))
             return lb_fail(err, "%s: too many trials", e->path);
-    p->trainings = lb_alloc(e->n_models * e->n_seeds * e->n_backends, sizeof *p->trainings, err);
+    p->trainings = lb_alloc(e->n_models * e->n_seeds * e->n_backends + most, sizeof *p->trainings, err);
     p->trials = lb_alloc(most, sizeof *p->trials, err);
     if (!p->trainings || !p->trials)
         return -1;
@@ -461,10 +487,13 @@ static int add_trials(struct lb_plan *p, struct lb_err *err)
             continue;
         if (e->formats[t.format].only >= 0 && lb_mode_find(e->modes[t.mode]) != LB_MODE_W)
             continue; /* the inputs of all layers would be in the format, not those of one */
-        const long training = training_index(p, t.model, t.seed, t.backend, err);
+        const long training = training_index(p, &t, LB_NO_FORMAT, err);
         if (training < 0)
             return -1;
         t.training = (size_t)training;
+        t.qat = e->formats[t.format].has_qat ? training_index(p, &t, (long)t.format, err) : -1;
+        if (e->formats[t.format].has_qat && t.qat < 0)
+            return -1;
         if (hash_trial(p, &t, err))
             return -1;
         p->trials[p->n_trials++] = t;

@@ -12,6 +12,7 @@
 /* What a trial puts into the format; bit i of lb_format_fact.modes. */
 enum lb_mode { LB_MODE_W, LB_MODE_WA, LB_MODE_W8A8, LB_MODE_W4A8, LB_MODE_INTEGER, LB_MODES };
 int lb_mode_find(const char *name); /* "w", "wa", "w8a8", "w4a8", "integer"; else -1 */
+const char *lb_mode_name(int mode);
 
 /* What is known of a backend or of a format before any trial: found in a child, so that a plugin that crashes is a fact too. */
 struct lb_backend_fact {
@@ -43,14 +44,18 @@ struct lb_format_fact {
     char no_codes[512]; /* it has no mode integer */
 };
 
+enum { LB_NO_FORMAT = -1 };
 struct lb_training {
     char hash[65];
     size_t model, seed, backend; /* indices */
+    long format;                 /* that it knows ("qat"), in mode w, wa or integer; or LB_NO_FORMAT */
+    int mode;                    /* enum lb_mode */
 };
 
 struct lb_trial {
     char hash[65];
     size_t model, seed, format, mode, backend, training;
+    long qat; /* the training whose weights are formatted, where it is not `training`; else -1 */
 };
 
 struct lb_plan {
@@ -85,6 +90,13 @@ int lb_plan_backend_options(const struct lb_backend_config *c, const struct lb_b
 
 /* Mode wa: the format of activations beside format i. */
 const struct lb_format_config *lb_plan_activations(const struct lb_experiment *e, size_t i);
+
+/* plan_qat.c. Whether training for a format knows what layers read in this mode. */
+int lb_plan_qat_reads(const struct lb_qat_config *c, int mode);
+/* The mode that the training for a trial's mode knows. In mode integer biases are whole numbers of a scale that is no format's. */
+int lb_plan_qat_mode(const struct lb_qat_config *c, int mode);
+/* What the training knows of its format, into the JSON that is hashed. -1 where memory is out. */
+int lb_plan_qat_identity(const struct lb_plan *p, const struct lb_training *t, json_t *o);
 
 /* The effective training config of a model. */
 const struct lb_train_config *lb_plan_train(const struct lb_plan *p, size_t model);

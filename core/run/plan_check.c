@@ -134,7 +134,31 @@ static int check_budgets(const struct lb_plan *p, struct lb_err *err)
     return 0;
 }
 
+/* ---- Trainings for formats ---- */
+
+static int check_qat(const struct lb_plan *p, const struct lb_format_config *f, size_t model, struct lb_err *err)
+{
+    const struct lb_model_config *m = &p->e->models[model];
+    const struct lb_train_config *t = lb_plan_train(p, model);
+    if (m->weights)
+        return lb_fail(err, "%s: format \"%s\": qat: the weights of model \"%s\" come from a file: nothing is trained", p->e->path, f->name,
+                       m->name);
+    if (f->qat.from_epoch >= t->epochs)
+        return lb_fail(err, "%s: format \"%s\": qat.from_epoch: expected less than the %lld epochs of model \"%s\", found %lld", p->e->path,
+                       f->name, (long long)t->epochs, m->name, (long long)f->qat.from_epoch);
+    return 0;
+}
+
+static int check_qats(const struct lb_plan *p, struct lb_err *err)
+{
+    for (size_t i = 0; i < p->e->n_formats; i++)
+        for (size_t k = 0; p->e->formats[i].has_qat && k < p->e->n_models; k++)
+            if (check_qat(p, &p->e->formats[i], k, err))
+                return -1;
+    return 0;
+}
+
 int lb_plan_check(const struct lb_plan *p, struct lb_err *err)
 {
-    return check_models(p, err) || check_layers(p, err) || check_budgets(p, err) ? -1 : 0;
+    return check_qats(p, err) || check_models(p, err) || check_layers(p, err) || check_budgets(p, err) ? -1 : 0;
 }

@@ -65,8 +65,8 @@ static json_t *describe_published(const struct lb_experiment *e)
     for (size_t i = 0; i < e->n_published; i++) {
         const struct lb_published *p = &e->published[i];
         json_t *o = json_pack("{ss}", "format", p->format);
-        lost |= set_text(o, "model", p->model) || set_text(o, "size", p->size) || set_number(o, "quality", p->quality) ||
-                set_number(o, "avg_dev", p->avg_dev);
+        lost |= set_text(o, "model", p->model) || set_text(o, "size", p->size) || set_text(o, "accuracy", p->accuracy) ||
+                set_number(o, "quality", p->quality) || set_number(o, "avg_dev", p->avg_dev);
         lost |= json_array_append_new(all, o);
     }
     if (lost)
@@ -137,6 +137,8 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
                              "codec_sha256", p->formats[t->format].sha256, "codec_plugin_sha256", p->formats[t->format].plugin_sha256,
                              "backend_plugin_sha256", b->entry ? b->entry->file_sha256 : "", "wraps", p->formats[t->format].wraps);
     int lost = set_text(line, "status", lb_status_name(o->status));
+    if (t->qat >= 0)
+        lost |= set_text(line, "qat_training", p->trainings[t->qat].hash);
     if (f->only >= 0)
         lost |= json_object_set_new(line, "only", json_integer((json_int_t)f->only));
     warn_unlearned(r, t, o->reply);
@@ -170,8 +172,8 @@ static int wanted(const struct run *r, size_t training)
     const struct lb_plan *p = r->p;
     for (size_t i = 0; i < p->n_trials; i++) {
         const struct lb_trial *t = &p->trials[i];
-        if (t->training == training && p->backends[t->backend].status == LB_OK && p->formats[t->format].status == LB_OK &&
-            !lb_run_done(p, &r->journal, i))
+        if ((t->training == training || t->qat == (long)training) && p->backends[t->backend].status == LB_OK &&
+            p->formats[t->format].status == LB_OK && !lb_run_done(p, &r->journal, i))
             return 1;
     }
     return 0;
@@ -188,7 +190,10 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
     int result = 0;
     set_trained(r, i, o->status, o->why);
     if (o->status == LB_OK) {
-        json_t *line = json_pack("{ss,ss,ss}", "kind", "train", "training", r->p->trainings[i].hash, "build", r->p->build);
+        const struct lb_training *t = &r->p->trainings[i];
+        const char *format = t->format == LB_NO_FORMAT ? NULL : r->p->e->formats[t->format].name;
+        json_t *line = json_pack("{ss,ss,ss,ss*,ss*}", "kind", "train", "training", t->hash, "build", r->p->build, "format", format, "mode",
+                                 format ? lb_mode_name(t->mode) : NULL);
         if (json_object_update(line, o->reply)) {
             json_decref(line);
             line = NULL;
@@ -196,9 +201,9 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
         result = lb_journal_append(&r->journal, line, err);
         const double seconds = json_number_value(json_object_get(o->reply, "seconds"));
         if (seconds > 0)
-            lb_log(LB_LOG_INFO, "trained %s, seed %lld, on %s: %.1f s, %.0f samples/s, loss %.4f",
-                   r->p->e->models[r->p->trainings[i].model].name, (long long)r->p->e->seeds[r->p->trainings[i].seed],
-                   r->p->backends[r->p->trainings[i].backend].name, seconds, json_number_value(json_object_get(o->reply, "samples_per_s")),
+            lb_log(LB_LOG_INFO, "trained %s, seed %lld, on %s%s%s: %.1f s, %.0f samples/s, loss %.4f", r->p->e->models[t->model].name,
+                   (long long)r->p->e->seeds[t->seed], r->p->backends[t->backend].name, format ? ", for " : "", format ? format : "",
+                   seconds, json_number_value(json_object_get(o->reply, "samples_per_s")),
                    json_number_value(json_object_get(o->reply, "loss")));
     } else {
         lb_log(LB_LOG_WARN, "training %.12s: %s: %s", r->p->trainings[i].hash, lb_status_name(o->status), o->why);
@@ -291,8 +296,9 @@ static enum lb_status obstacle(const struct run *r, size_t i, const char **why)
     *why = f->why;
     if (f->status != LB_OK)
         return f->status;
-    *why = r->why[t->training];
-    return r->trained[t->training];
+    const size_t last = t->qat >= 0 && r->trained[t->training] == LB_OK ? (size_t)t->qat : t->training;
+    *why = r->why[last];
+    return r->trained[last];
 }
 
 static int trial_settled(struct run *r, size_t i)

@@ -8,7 +8,7 @@
 #include "core/nn/fit.h"
 #include "core/nn/metrics.h"
 #include "core/nn/q_net.h"
-#include "core/nn/train.h"
+#include "core/nn/qat.h"
 #include "core/run/measure.h"
 #include "core/run/outputs.h"
 #include "core/run/search.h"
@@ -58,63 +58,6 @@ static int open_backend(const struct lb_plan *p, size_t index, struct lb_dev **d
     return lb_backend_open((const struct lb_backend *)p->backends[index].entry->plugin, &p->backends[index].options, d, err);
 }
 
-/* ---- Training ---- */
-
-static void warn_not_finite(const struct lb_model *m, const char *file)
-{
-    for (size_t i = 0; i < m->n_params; i++) {
-        size_t n = 0;
-        for (size_t j = 0; j < m->params[i].elems; j++)
-            n += isfinite(m->params[i].value[j]) ? 0 : 1;
-        if (n)
-            lb_log(LB_LOG_WARN, "%s: %s holds %zu NaN or Inf", file, m->params[i].name, n);
-    }
-}
-
-static int train(const struct lb_plan *p, const struct lb_training *t, struct lb_model *m, struct lb_train_result *result,
-                 struct lb_err *err)
-{
-    const struct lb_model_config *c = &p->e->models[t->model];
-    char label[160];
-    struct lb_dev *d;
-    if (c->weights) {
-        const int r = lb_model_load(m, c->weights, c->names, err);
-        warn_not_finite(m, c->weights);
-        return r;
-    }
-    if (open_backend(p, t->backend, &d, err))
-        return -1;
-    snprintf(label, sizeof label, "train %.60s, seed %lld, %.40s", c->name, (long long)p->e->seeds[t->seed], p->backends[t->backend].name);
-    const int r = lb_train(m, d, lb_plan_train(p, t->model), &p->data.train, (uint64_t)p->e->seeds[t->seed], label, result, err);
-    lb_backend_close(d);
-    return r;
-}
-
-int lb_training_work(void *job, json_t *reply, struct lb_err *err)
-{
-    const struct lb_job *j = job;
-    const struct lb_training *t = &j->plan->trainings[j->index];
-    struct lb_train_result result = {0};
-    struct lb_model *m = NULL;
-    char sha[65];
-    char *path = lb_trained_path(j->folder, t->hash, err);
-    int r = !path || create_model(j->plan, t->model, &m, err) || train(j->plan, t, m, &result, err) ? -1 : 0;
-    if (!r) {
-        lb_model_ablate(m);
-        r = lb_model_save(m, path, err) || lb_model_sha256(m, sha, err) ? -1 : 0;
-    }
-    if (!r) {
-        const int lost = json_object_set_new(reply, "loss", lb_json_number(result.loss)) ||
-                         json_object_set_new(reply, "seconds", lb_json_number(result.seconds)) ||
-                         json_object_set_new(reply, "samples_per_s", lb_json_number(result.samples_per_s)) ||
-                         json_object_set_new(reply, "weights_sha256", json_string(sha));
-        r = lost ? lb_fail(err, "out of memory: reply") : 0;
-    }
-    lb_model_destroy(m);
-    lb_free(path);
-    return r;
-}
-
 /* ---- A trial ---- */
 
 struct outputs {
@@ -125,7 +68,9 @@ struct work {
     const struct lb_plan *p;
     const struct lb_trial *t;
     const char *folder;
-    struct lb_model *f32, *m; /* as trained; the shapes alone, for formatted weights */
+    struct lb_model *f32, *m;      /* as trained; the shapes alone, for formatted weights */
+    struct lb_model *plain;        /* what metrics compare with, where f32 was trained for its format; else NULL */
+    struct lb_safetensors trained; /* f32's file, then */
     struct lb_dev *d;
     struct lb_format *format, *activations; /* activations: of mode wa */
     const struct lb_format **own;           /* of each parameter */
@@ -173,7 +118,8 @@ static int create_net(const struct work *w, int f32, struct lb_dev *d, struct lb
                                     .integer = mode_of(w) == LB_MODE_W8A8 || mode_of(w) == LB_MODE_W4A8,
                                     .integer_block = (size_t)w->p->e->integer_block,
                                     .seed = seed_of(w)};
-    return f32 ? lb_net_create(w->f32, d, batch_of(w->p), 0, net, err) : lb_net_create_packed(w->m, d, w->batch, &f, net, err);
+    return f32 ? lb_net_create(w->plain ? w->plain : w->f32, d, batch_of(w->p), 0, net, err)
+               : lb_net_create_packed(w->m, d, w->batch, &f, net, err);
 }
 
 /* All test outputs of one of the two nets on device `d`. */
@@ -275,7 +221,9 @@ static int start_fit(struct work *w, struct lb_err *err)
 static int encode_one(struct work *w, size_t i, struct lb_err *err)
 {
     struct lb_format_stats s = {0};
+    const int own = lb_qat_has_scales(&w->trained, w->f32->params[i].name);
     const int r = w->fit ? lb_fit_encode(w->fit, i, seed_of(w), LB_STREAM_ROUNDING + (uint32_t)i, &w->st, &s, err)
+                  : own  ? lb_qat_encode(w->f32, i, w->own[i], &w->trained, &w->st, &s, err)
                          : lb_encode_parameter(w->f32, i, w->own[i], seed_of(w), &w->st, &s, err);
     add_stats(&w->stats, &s);
     return r || note_layer(w, i, w->own[i], &s, err) ? -1 : 0;
@@ -293,17 +241,17 @@ static int encode_all(struct work *w, struct lb_err *err)
 /* Weights, then what follows from them. */
 static int encode_integer(struct work *w, struct lb_err *err)
 {
-    const struct lb_calibration c = calibration(w);
     unsigned char *integer = lb_alloc(w->f32->n_layers, 1, err);
     w->layers = json_array();
     int r = !integer || choose_formats(w, err) || start_fit(w, err) ? -1 : 0;
+    const struct lb_calibration c = calibration(w); /* of the network whose weights are encoded */
     for (size_t i = 0; !r && i < w->f32->n_layers; i++)
         r = w->f32->layers[i].weight >= 0 ? encode_one(w, (size_t)w->f32->layers[i].weight, err) : 0;
-    r = r || lb_q_choose(w->f32, &w->st, integer, err) ? -1 : 0;
+    r = r || lb_q_choose(w->f32, &w->st, integer, err) || (w->fit && lb_fit_correct(w->fit, &w->st, err)) ? -1 : 0;
     for (size_t i = 0; !r && i < w->f32->n_layers; i++)
         r = w->f32->layers[i].bias >= 0 && !integer[i] ? encode_one(w, (size_t)w->f32->layers[i].bias, err) : 0;
     lb_free(integer);
-    return r || lb_q_make(&c, w->activations, &w->st, &w->stats, err) ? -1 : 0;
+    return r || lb_q_make(&c, w->fit ? lb_fit_biases(w->fit) : NULL, w->activations, &w->st, &w->stats, err) ? -1 : 0;
 }
 
 /* Encodes all parameters into w->st and stores them. */
@@ -388,10 +336,12 @@ static int look_at_layers(struct work *w, struct lb_err *err)
     struct lb_net *f32 = NULL, *net = NULL;
     if (!w->p->e->layers)
         return 0;
-    const int r = create_net(w, 1, w->d, &f32, err) || create_net(w, 0, w->d, &net, err) ||
-                          lb_outputs_compare(f32, net, w->f32, s->x, s->n < most ? s->n : most, &w->outputs, err)
-                      ? -1
-                      : 0;
+    const struct lb_model *migrated = w->fit ? lb_fit_model(w->fit) : NULL; /* whose layers give what the formatted ones are to give */
+    const int made = migrated ? lb_net_create(migrated, w->d, batch_of(w->p), 0, &f32, err) : create_net(w, 1, w->d, &f32, err);
+    const int r =
+        made || create_net(w, 0, w->d, &net, err) || lb_outputs_compare(f32, net, w->f32, s->x, s->n < most ? s->n : most, &w->outputs, err)
+            ? -1
+            : 0;
     lb_net_destroy(net);
     lb_net_destroy(f32);
     return r;
@@ -523,25 +473,41 @@ static int fill_measured(struct work *w, json_t *o, struct lb_err *err)
     return 0;
 }
 
+/* The trained networks: the plain one, and the one that was trained for the format. */
+static int load_trained(struct work *w, struct lb_err *err)
+{
+    const struct lb_plan *p = w->p;
+    const long own = w->t->qat;
+    char *path = lb_trained_path(w->folder, p->trainings[w->t->training].hash, err);
+    char *own_path = own < 0 ? NULL : lb_trained_path(w->folder, p->trainings[own].hash, err);
+    struct lb_model **plain = own < 0 ? &w->f32 : &w->plain;
+    int r = !path || create_model(p, w->t->model, plain, err) || lb_model_load(*plain, path, NULL, err) ? -1 : 0;
+    if (!r && own >= 0)
+        r = !own_path || create_model(p, w->t->model, &w->f32, err) || lb_model_load(w->f32, own_path, NULL, err) ||
+                    lb_safetensors_open(own_path, &w->trained, err)
+                ? -1
+                : 0;
+    lb_free(path);
+    lb_free(own_path);
+    return r;
+}
+
 static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err *err)
 {
     const struct lb_plan *p = w->p;
     const int compare = p->with_reference && !p->backends[w->t->backend].is_reference;
     const struct lb_format_fact *f = &p->formats[w->t->format];
     const struct lb_dataset *data = &p->data;
-    char *trained = lb_trained_path(w->folder, p->trainings[w->t->training].hash, err);
     const int r =
-        !trained || create_model(p, w->t->model, &w->f32, err) ||
+        load_trained(w, err) ||
                 lb_model_shape(&p->e->models[w->t->model], data->channels, data->height, data->width, data->classes, &w->m, err) ||
-                lb_model_load(w->f32, trained, NULL, err) || open_backend(p, w->t->backend, &w->d, err) ||
-                lb_format_create(f->config, &w->format, err) ||
+                open_backend(p, w->t->backend, &w->d, err) || lb_format_create(f->config, &w->format, err) ||
                 (mode_of(w) == LB_MODE_WA && lb_format_create(f->activations, &w->activations, err)) ||
                 (mode_of(w) == LB_MODE_INTEGER && lb_format_create(f->codes, &w->activations, err)) || run_on(w, 1, w->d, &w->base, err) ||
                 encode_and_store(w, err) || run_formatted(w, err) || look_at_layers(w, err) || (compare && run_reference(w, err)) ||
                 fill_row(w, row, err) || fill_measured(w, measured, err)
             ? -1
             : 0;
-    lb_free(trained);
     return !r && w->lost ? lb_fail(err, "out of memory: row") : r;
 }
 
@@ -565,6 +531,8 @@ int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
     free_outputs(&w.reference);
     lb_backend_close(w.d);
     lb_model_destroy(w.f32);
+    lb_model_destroy(w.plain);
+    lb_safetensors_finish(&w.trained);
     lb_model_destroy(w.m);
     json_decref(w.layers);
     json_decref(w.search);

@@ -6,8 +6,8 @@
  *
  *     group of four panels:  k 0..3: panel 0, 1, 2, 3;  k 4..7: panel 0, 1, 2, 3;  ...
  *
- * k is cut into runs of bytes that lie side by side in A; each begins a new line, and W is 0 where a run ends within a line. Up to three bytes behind a
- * run are read. */
+ * k is cut into runs of bytes that lie side by side in A; each begins a new line, and W is 0 where a run ends within a line. Four bytes of A are read for
+ * each line, wherever a run ends. */
 #ifndef LB_Q8_H
 #define LB_Q8_H
 
@@ -32,11 +32,6 @@ static inline size_t q8_place(size_t output, size_t line, size_t panels, size_t 
     return (first * lines + line * group + (p - first)) * Q8_LINE + output % Q8_PANEL * Q8_K;
 }
 
-/* `lines` lines of A, from byte `at` of a row on. */
-struct q8_run {
-    size_t at, lines;
-};
-
 /* What becomes of a sum v. `bytes` 4: v, as int32. `bytes` 1: zero + v f, the product being rounded to a whole number, half to even, held within low and
  * high. |v f| is exact: f = m 2^-s, 0 <= m < 2^22. `small`: no f is above 1. */
 struct q8_out {
@@ -51,8 +46,8 @@ struct q8_task {
     const unsigned char *a;
     size_t ld, outer_ld, rows, outers;
     unsigned char flip; /* 0x80 where A is signed; 0 */
-    const struct q8_run *run;
-    size_t runs, lines;   /* of all runs */
+    const uint32_t *at; /* (lines) where in a row of A each line begins */
+    size_t lines;
     const int8_t *w;      /* group that begins with panel `first` */
     const int32_t *start; /* from here on: of panel `first`, whole panels */
     const int32_t *zeros; /* NULL: all 0 */

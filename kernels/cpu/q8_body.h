@@ -16,8 +16,12 @@
 enum {
     PER_PANEL = Q8_PANEL / VEC, /* vectors */
     /* Rows of a tile of four, two panels or one; 0: none is that wide. */
-    ROWS_4 = VEC == 16 ? 6 : 0,
-    ROWS_2 = VEC == 16 ? 8 : 0,
+    ROWS_4 = VEC == 16  ? 6
+             : VEC == 8 ? 1
+                        : 0,
+    ROWS_2 = VEC == 16  ? 8
+             : VEC == 8 ? 2
+                        : 0,
     ROWS_1 = VEC == 16  ? 14
              : VEC == 8 ? 4
                         : 2,
@@ -49,8 +53,8 @@ INLINE void products(const struct tile *z, int rows, int panels, int is_signed)
 {
     const int vecs = panels * PER_PANEL;
     const struct q8_task *t = z->t;
-    const size_t ld = t->ld, step = z->step, runs = t->runs;
-    const struct q8_run *run = t->run;
+    const size_t ld = t->ld, step = z->step;
+    const uint32_t *at = t->at, *end = at + t->lines;
     const unsigned char *first = z->a;
     const int8_t *w = z->w;
     int32_t *sums = z->sums;
@@ -60,16 +64,14 @@ INLINE void products(const struct tile *z, int rows, int panels, int is_signed)
         const ivec start = ivec_load(z->start + (size_t)j * VEC);
         UNROLL for (int i = 0; i < rows; i++) acc[i * vecs + j] = start;
     }
-    for (size_t r = 0; r < runs; r++) {
-        const unsigned char *a = first + run[r].at;
-        for (const unsigned char *end = a + run[r].lines * Q8_K; a < end; a += Q8_K, w += step) {
-            ivec line[4];
-            UNROLL for (int j = 0; j < vecs; j++) line[j] = ivec_load(w + (size_t)j * VEC * 4);
-            UNROLL for (int i = 0; i < rows; i++)
-            {
-                const ivec q = quad(a + (size_t)i * ld, is_signed);
-                UNROLL for (int j = 0; j < vecs; j++) acc[i * vecs + j] = ivec_dot(acc[i * vecs + j], q, line[j], 0);
-            }
+    for (; at < end; at++, w += step) {
+        const unsigned char *a = first + *at;
+        ivec line[VEC == 16 ? 4 : 8];
+        UNROLL for (int j = 0; j < vecs; j++) line[j] = ivec_load(w + (size_t)j * VEC * 4);
+        UNROLL for (int i = 0; i < rows; i++)
+        {
+            const ivec q = quad(a + (size_t)i * ld, is_signed);
+            UNROLL for (int j = 0; j < vecs; j++) acc[i * vecs + j] = q8_dot(acc[i * vecs + j], q, line[j]);
         }
     }
     UNROLL for (int i = 0; i < rows * vecs; i++) ivec_store(sums + (size_t)i * VEC, acc[i]);
@@ -122,33 +124,36 @@ static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1), BOTH(3, 1),  BOTH(4, 1),  BO
                             BOTH(8, 1), BOTH(9, 1), BOTH(10, 1), BOTH(11, 1), BOTH(12, 1), BOTH(13, 1), BOTH(14, 1)};
 static tile_of tiles_2[] = {BOTH(1, 2), BOTH(2, 2), BOTH(3, 2), BOTH(4, 2), BOTH(5, 2), BOTH(6, 2), BOTH(7, 2), BOTH(8, 2)};
 static tile_of tiles_4[] = {BOTH(1, 4), BOTH(2, 4), BOTH(3, 4), BOTH(4, 4), BOTH(5, 4), BOTH(6, 4)};
+#elif defined(__AVX2__)
+TILE(1, 1)
+TILE(2, 1)
+TILE(3, 1)
+TILE(4, 1)
+TILE(1, 2)
+TILE(2, 2)
+TILE(1, 4)
+static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1), BOTH(3, 1), BOTH(4, 1)};
+static tile_of tiles_2[] = {BOTH(1, 2), BOTH(2, 2)};
+static tile_of tiles_4[] = {BOTH(1, 4)};
 #else
 TILE(1, 1)
 TILE(2, 1)
-#if defined(__AVX2__)
-TILE(3, 1)
-TILE(4, 1)
-static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1), BOTH(3, 1), BOTH(4, 1)};
-#else
 static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1)};
-#endif
+#define tiles_2 tiles_1
+#define tiles_4 tiles_1
 #endif
 #undef BOTH
 #undef TILE
 
-/* Does a tile, of all the panels of a group or of one. */
+/* The rows of a tile of so many panels. */
+static size_t tile_rows(size_t panels)
+{
+    return panels == 4 ? ROWS_4 : panels == 2 ? ROWS_2 : ROWS_1;
+}
+
 static void run_tile(const struct tile *z, size_t rows, size_t panels)
 {
-    const int is_signed = z->t->flip != 0;
-#ifdef __AVX512VNNI__
-    if (panels == 4)
-        tiles_4[rows - 1][is_signed](z);
-    else if (panels == 2)
-        tiles_2[rows - 1][is_signed](z);
-    else
-#endif
-        tiles_1[rows - 1][is_signed](z);
-    (void)panels;
+    (panels == 4 ? tiles_4 : panels == 2 ? tiles_2 : tiles_1)[rows - 1][z->t->flip != 0](z);
 }
 
 /* ---- What becomes of the sums ---- */
@@ -197,7 +202,9 @@ INLINE void store_bytes(const int32_t *v, size_t rows, size_t width, size_t n, c
         }
     for (; j < n; j += 16) {
         size_t i = 0;
-        for (; i + 4 <= rows && n - j >= 16; i += 4) {
+        for (size_t next; i + 1 < rows && rows >= 4 && n - j >= 16; i = next) {
+            next = i + 4 < rows ? i + 4 : rows; /* the last four may begin within those before */
+            i = next - 4;
             const struct q8_four q = {v + i * width + j, f + j, y + i * ld + j, width, 0, ld};
             q8_store_four(&q, h, small);
         }
@@ -206,12 +213,20 @@ INLINE void store_bytes(const int32_t *v, size_t rows, size_t width, size_t n, c
     }
 }
 
+static void copy_sums(const int32_t *v, size_t n, int32_t *c)
+{
+    size_t j = 0;
+    for (; j + VEC <= n; j += VEC)
+        ivec_store(c + j, ivec_load(v + j));
+    memcpy(c + j, v + j, (n - j) * sizeof *v);
+}
+
 /* To c, at element `at`. */
 static void store(const struct q8_task *t, const int32_t *v, size_t rows, size_t width, size_t n, const double *f, size_t at)
 {
     if (t->out.bytes == 4) {
         for (size_t i = 0; i < rows; i++)
-            memcpy((int32_t *)t->c + at + i * t->ldc, v + i * width, n * sizeof *v);
+            copy_sums(v + i * width, n, (int32_t *)t->c + at + i * t->ldc);
         return;
     }
     const struct q8_held h = q8_held_of(&t->out);
@@ -235,7 +250,7 @@ static void ask_for_outputs(const struct q8_task *t, size_t rows, size_t n, size
 /* All rows h of the panels at `place` (counted from `first`), `panels` of them together, of a group of `group`. */
 static void some_rows(const struct q8_task *t, size_t h, struct tile *z, size_t place, size_t panels)
 {
-    const size_t most = panels == 4 ? ROWS_4 : panels == 2 ? ROWS_2 : ROWS_1, tiles = (t->rows + most - 1) / most;
+    const size_t most = tile_rows(panels), tiles = (t->rows + most - 1) / most;
     const size_t at = place * Q8_PANEL, width = panels * Q8_PANEL, n = t->n - at < width ? t->n - at : width;
     const size_t least = t->rows / tiles, more = t->rows % tiles;
     for (size_t i = 0, tile = 0, rows; tile < tiles; tile++, i += rows) {
@@ -255,7 +270,7 @@ static void product(const struct q8_task *t)
     _Alignas(64) int32_t sums[MOST_ACC * VEC];
     for (size_t p = t->first, first, group; p < t->end; p = first + group) {
         group = q8_group(p, t->panels, &first);
-        const size_t together = VEC == 16 ? group : 1;
+        const size_t together = VEC == 16 || t->rows <= tile_rows(group) ? group : 1; /* many rows are better off with many */
         for (size_t j = 0; j < group; j += together) {
             const size_t place = p + j - t->first;
             struct tile z = {.t = t,
@@ -271,7 +286,8 @@ static void product(const struct q8_task *t)
 
 /* ---- Weights ---- */
 
-static void unpack(const unsigned char *codes, size_t lines, size_t panels, unsigned char flip, const int8_t *sub, int8_t *w)
+static void unpack(const unsigned char *restrict codes, size_t lines, size_t panels, unsigned char flip, const int8_t *restrict sub,
+                   int8_t *restrict w)
 {
     for (size_t l = 0; l < lines; l++)
         for (size_t p = 0; p < panels; p++, codes += Q8_LINE / 2, w += Q8_LINE) {
@@ -339,7 +355,7 @@ static void pack(const unsigned char *b, size_t ld, int turned, size_t n, size_t
         sum[j] = ivec_set(0);
     for (l = 0; l < lines; l++)
         for (int j = 0; j < PER_PANEL; j++)
-            sum[j] = ivec_dot(sum[j], ivec_set(0x01010101), ivec_load(line + l * step + (size_t)j * VEC * 4), 0);
+            sum[j] = q8_dot(sum[j], ivec_set(0x01010101), ivec_load(line + l * step + (size_t)j * VEC * 4));
     for (int j = 0; j < PER_PANEL; j++)
         ivec_store(sums + (size_t)j * VEC, sum[j]);
 }

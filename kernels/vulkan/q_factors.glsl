@@ -4,9 +4,11 @@
  * convolution, and terms are (kernel row, kernel column, channel of the group); TRANSPOSED is another way of where its taps lie.
  *
  * Terms come in quads, words of four signed bytes; unsigned ones have had 128 subtracted (`flip`), and so have the zero points. Weights have whole
- * turns of quads, those behind the last term being 0, so it does not matter what they are multiplied with. ALIGNED: quads of the input begin at
- * words. NIBBLES: weights are numbers of 4 bits, 0 to 15, eight a word. Behind the n rows of w_row words come five numbers for each: sum(w) - k zero,
- * zero, bias, multiplier, shift. DOT: the device multiplies four bytes of a word by four of another at once. */
+ * turns of quads, those behind the last term being 0, so it does not matter what they are multiplied with. NIBBLES: weights are numbers of 4 bits, 0 to
+ * 15, eight a word. Behind the n rows of w_row words come five numbers for each: sum(w) - k zero, zero, bias, multiplier, shift.
+ *
+ * ALIGNED: quads of the input begin at words. INPUT_PAIRS: two of them at a multiple of 8 bytes, too; WEIGHT_PAIRS: likewise. A CPU loads 8 bytes as fast
+ * as 4. DOT: the device multiplies four bytes of a word by four of another at once. */
 #ifndef LB_Q_FACTORS_GLSL
 #define LB_Q_FACTORS_GLSL
 
@@ -17,6 +19,12 @@ layout(binding = 0) readonly buffer Input { uint a_words[]; };
 layout(binding = 1) readonly buffer Weights { uint w_words[]; };
 layout(binding = 2) readonly buffer Sums { int row_sums[]; }; /* of the input's rows, in groups; where a weight's zero point is not 0 */
 layout(binding = 3) buffer Result { uint result[]; };
+#ifdef INPUT_PAIRS
+layout(binding = 0) readonly buffer InputPairs { uint64_t a_pairs[]; };
+#endif
+#ifdef WEIGHT_PAIRS
+layout(binding = 1) readonly buffer WeightPairs { uint64_t w_pairs[]; };
+#endif
 
 layout(push_constant) uniform Arguments {
     uvec4 at;
@@ -70,18 +78,44 @@ uint quad_of_nibbles(uint four)
     return (pairs | pairs << 4) & 0x0F0F0F0Fu;
 }
 
-/* A turn of quads of column j, from quad q on. */
-uvec4 w_turn(uint batch_index, uint j, uint q)
+/* Where the words of column j begin. */
+uint w_from(uint matrix, uint j)
 {
-    uint i = at.y + j * w_row;
-#ifndef CONV2D
-    i += batch_index * w_step;
-#endif
-#ifdef NIBBLES
-    uint lower = w_words[i + q / 2u], upper = w_words[i + q / 2u + 1u];
-    return uvec4(quad_of_nibbles(lower & 0xFFFFu), quad_of_nibbles(lower >> 16), quad_of_nibbles(upper & 0xFFFFu), quad_of_nibbles(upper >> 16));
+#ifdef CONV2D
+    return at.y + j * w_row;
 #else
-    return uvec4(w_words[i + q], w_words[i + q + 1u], w_words[i + q + 2u], w_words[i + q + 3u]);
+    return at.y + matrix * w_step + j * w_row;
+#endif
+}
+
+/* Words i and i + 1; i is even. */
+uvec2 w_two(uint i)
+{
+#ifdef WEIGHT_PAIRS
+    return unpackUint2x32(w_pairs[i / 2u]);
+#else
+    return uvec2(w_words[i], w_words[i + 1u]);
+#endif
+}
+
+/* A turn of the quads of a column that begins at word `from`, from quad q on. */
+uvec4 w_turn(uint from, uint q)
+{
+#ifdef NIBBLES
+    uvec2 v = w_two(from + q / 2u);
+    return uvec4(quad_of_nibbles(v.x & 0xFFFFu), quad_of_nibbles(v.x >> 16), quad_of_nibbles(v.y & 0xFFFFu), quad_of_nibbles(v.y >> 16));
+#else
+    return uvec4(w_two(from + q), w_two(from + q + 2u));
+#endif
+}
+
+/* One quad of it. */
+uint w_quad(uint from, uint q)
+{
+#ifdef NIBBLES
+    return quad_of_nibbles(w_words[from + q / 2u] >> (q % 2u * 16u) & 0xFFFFu);
+#else
+    return w_words[from + q];
 #endif
 }
 
@@ -111,7 +145,7 @@ Term term(uint k_)
     return t;
 }
 
-/* `step` terms on: 1, or a quad where it stays within a tap. */
+/* `step` terms on: 1, or so many that they stay within a tap. */
 void skip(inout Term t, uint step)
 {
     t.k += step;
@@ -199,12 +233,40 @@ uint a_quad(Row r, Term t)
     uint quad = 0u;
     [[unroll]] for (uint i = 0u; i < 4u; i++) {
         bool inside;
-        uint place = place_of(r, t, inside), v = a_byte(place) ^ (flip & 0xFFu);
-        quad |= (inside ? v : uint(a_zero) & 0xFFu) << (i * 8u);
+        uint place = place_of(r, t, inside), v = uint(a_zero) & 0xFFu;
+        if (inside && t.k < k)
+            v = a_byte(place) ^ (flip & 0xFFu);
+        quad |= v << (i * 8u);
         skip(t, 1u);
     }
     return quad;
 #endif
+}
+
+/* The turn that begins with term t, which goes on to the next one. */
+uvec4 a_turn(Row r, inout Term t)
+{
+    uvec4 v;
+#ifdef INPUT_PAIRS
+    [[unroll]] for (uint u = 0u; u < TURN; u += 2u) {
+#ifdef CONV2D
+        bool inside;
+        uint place = place_of(r, t, inside);
+        uvec2 pair = inside ? unpackUint2x32(a_pairs[(at.x + place / 4u) / 2u]) ^ flip : uvec2(outside());
+#else
+        uvec2 pair = unpackUint2x32(a_pairs[(at.x + min((r.from + t.k) / 4u, a_last - 1u)) / 2u]) ^ flip;
+#endif
+        v[u] = pair.x;
+        v[u + 1u] = pair.y;
+        skip(t, 8u);
+    }
+#else
+    [[unroll]] for (uint u = 0u; u < TURN; u++) {
+        v[u] = a_quad(r, t);
+        next(t);
+    }
+#endif
+    return v;
 }
 
 /* ---- The result ---- */
@@ -215,12 +277,9 @@ struct Column {
     uint shift;
 };
 
-Column column(uint batch_index, uint j)
+Column column(uint matrix, uint j)
 {
-    uint i = at.y + n * w_row + j;
-#ifndef CONV2D
-    i += batch_index * w_step;
-#endif
+    uint i = w_from(matrix, n) + j;
     int sum = int(w_words[i]);
     return Column(int(w_words[i + 2u * n]) - a_zero * sum, int(w_words[i + n]), int(w_words[i + 3u * n]), w_words[i + 4u * n]);
 }
@@ -244,13 +303,13 @@ uint finished(int sum, Column col, int of_row)
 }
 
 /* Where element (i, j) of the result is, in elements. */
-uint result_at(uint batch_index, uint i, uint j)
+uint result_at(uint matrix, uint i, uint j)
 {
-    uint to = c_from + i * c_row + j;
-#ifndef CONV2D
-    to += batch_index * c_step;
+#ifdef CONV2D
+    return c_from + i * c_row + j;
+#else
+    return c_from + matrix * c_step + i * c_row + j;
 #endif
-    return to;
 }
 
 /* `count` neighbours of a row, finished, at element `to`. */

@@ -7,6 +7,9 @@
 #ifdef DOT
 #extension GL_EXT_spirv_intrinsics : require
 #endif
+#if defined(INPUT_PAIRS) || defined(WEIGHT_PAIRS)
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#endif
 #include "kernels/vulkan/common.glsl"
 #include "kernels/vulkan/q_factors.glsl"
 
@@ -32,10 +35,10 @@ void main()
     Term t = term(0u);
     int sum = 0;
     for (uint q = 0u; q * 4u < k; q += TURN) {
+        uvec4 a = a_turn(r, t);
         EACH(u, TURN) {
-            uint more = k - min(t.k, k), mask = more < 4u ? (1u << more * 8u) - 1u : 0xFFFFFFFFu;
-            sum += quad_dot(a_quad(r, t) & mask, 0x01010101u);
-            next(t);
+            uint more = k - min((q + u) * 4u, k), mask = more < 4u ? (1u << more * 8u) - 1u : 0xFFFFFFFFu;
+            sum += quad_dot(a[u] & mask, 0x01010101u);
         }
     }
     result[at.w + index] = uint(sum);
@@ -44,10 +47,8 @@ void main()
 #else
 
 #ifdef APART
-#define OF(j) j
-#define ROWS 4u
+#define ROWS 4u /* that the outputs read */
 #else
-#define OF(j) 0u
 #define ROWS 1u
 #endif
 
@@ -63,11 +64,12 @@ void main()
     if (b >= batch)
         return;
 #endif
-    uint of[4], group[4];
+    uint of[4], group[4], from[4];
     Row rows[ROWS];
     int acc[4] = int[4](0, 0, 0, 0);
     EACH(j, 4u) {
         of[j] = min(j0 + j, n - 1u);
+        from[j] = w_from(b, of[j]);
 #ifdef CONV2D
         group[j] = (first + of[j]) / outputs;
 #else
@@ -77,13 +79,15 @@ void main()
     EACH(r, ROWS) rows[r] = row(group[r], i);
     Term t = term(0u);
     for (uint q = 0u; q * 4u < k; q += TURN) {
-        uvec4 weights[4];
-        EACH(j, 4u) weights[j] = w_turn(b, of[j], q);
-        EACH(u, TURN) {
-            uint a[ROWS];
-            EACH(r, ROWS) a[r] = a_quad(rows[r], t);
-            EACH(j, 4u) acc[j] += quad_dot(a[OF(j)], weights[j][u]);
-            next(t);
+        uvec4 a[ROWS];
+        Term first = t;
+        EACH(r, ROWS) {
+            t = first;
+            a[r] = a_turn(rows[r], t);
+        }
+        EACH(j, 4u) {
+            uvec4 w = w_turn(from[j], q);
+            EACH(u, TURN) acc[j] += quad_dot(a[j % ROWS][u], w[u]);
         }
     }
     uvec4 v;

@@ -10,6 +10,7 @@
 /* Outputs and all that belongs to them; arrays of 16 panels elements, what is beyond the last output being 0. */
 struct q_panels {
     size_t outputs, panels, lines; /* of a panel */
+    uint32_t *at;                  /* (lines) 0, 4, 8 ... */
     int8_t *w;                     /* W: what kernels/cpu/q8.h multiplies; NULL: see codes */
     unsigned char *codes;          /* 4 bits a W: lines of 32 bytes, the first 32 W in low halves; W = (code ^ flip) - sub */
     unsigned char flip;
@@ -98,6 +99,8 @@ size_t q_product_copies(size_t k);
 void q_product_copy(struct q_product *g, struct lb_ref a, size_t bytes, unsigned char *copied);
 /* On so many threads; with one it may be called on any. */
 void q_product_run(struct q_product *g, size_t threads);
+/* Lines that lie one behind the other. */
+void q_lines(uint32_t *at, size_t lines);
 /* m 2^-s */
 double q_factor(int32_t multiplier, int32_t shift);
 

@@ -7,7 +7,7 @@ struct conv {
     const struct lb_q_conv2d *o;
     const struct cpu_q_weights *w;
     const struct q_plan *plan;
-    struct q8_run *runs;   /* of all parts, one after the other */
+    uint32_t *lines_at;    /* of all parts, one after the other */
     int8_t *unpacked;      /* W of the weights, where they are not there and are used as they are */
     unsigned char *frames; /* (jobs, frame) */
     size_t frame;
@@ -50,7 +50,7 @@ static void run_task(const struct conv *v, const struct q_part *p, struct q8_tas
 }
 
 /* The rows of a band that a part makes. */
-static void run_part(const struct conv *v, const struct q_part *p, const struct q8_run *run, const struct band *b)
+static void run_part(const struct conv *v, const struct q_part *p, const uint32_t *lines_at, const struct band *b)
 {
     const struct lb_q_conv *s = &v->o->s;
     const struct q_plan *plan = v->plan;
@@ -65,8 +65,7 @@ static void run_part(const struct conv *v, const struct q_part *p, const struct 
                         .rows = columns / t,
                         .outers = after - before,
                         .flip = q_flip(v->o->x_type),
-                        .run = run,
-                        .runs = p->runs,
+                        .at = lines_at,
                         .lines = p->p->lines,
                         .w = p->p->w ? p->p->w : v->unpacked,
                         .start = p->p->start,
@@ -117,9 +116,9 @@ static int framed(const struct conv *v, size_t n)
 
 static void run_band(const struct conv *v, const struct band *b)
 {
-    const struct q8_run *run = v->runs;
-    for (size_t i = 0; i < v->plan->parts; run += v->plan->part[i++].runs)
-        run_part(v, &v->plan->part[i], run, b);
+    const uint32_t *lines_at = v->lines_at;
+    for (size_t i = 0; i < v->plan->parts; lines_at += v->plan->part[i++].p->lines)
+        run_part(v, &v->plan->part[i], lines_at, b);
 }
 
 static void run_job(void *arg, size_t job)
@@ -145,15 +144,15 @@ static void run_job(void *arg, size_t job)
 static size_t lay_out(struct conv *v, char *at)
 {
     const struct lb_q_conv *s = &v->o->s;
-    size_t used = 0, runs = 0;
+    size_t used = 0, lines = 0;
     int as_they_are = 0;
     for (size_t i = 0; i < v->plan->parts; i++) {
-        runs += v->plan->part[i].runs;
+        lines += v->plan->part[i].p->lines;
         as_they_are |= v->plan->part[i].p == &v->w->all;
     }
     v->frame = v->plan->height * v->plan->width * s->c + Q8_LINE;
     v->most_sums = v->w->all.zeros ? s->oh * s->ow : 0;
-    v->runs = conv_take(at, &used, runs, sizeof *v->runs);
+    v->lines_at = conv_take(at, &used, lines, sizeof *v->lines_at);
     v->frames = conv_take(at, &used, v->jobs, v->frame);
     v->sums = conv_take(at, &used, v->jobs * v->most_sums, sizeof *v->sums);
     v->unpacked = conv_take(at, &used, as_they_are && !v->w->all.w ? v->w->all.panels * v->w->all.lines : 0, Q8_LINE);
@@ -165,14 +164,15 @@ static void prepare(struct conv *v)
     const struct q_plan *plan = v->plan;
     const size_t c = plan->s.c;
     const struct q_panels *all = &v->w->all;
-    struct q8_run *run = v->runs;
+    uint32_t *at = v->lines_at;
     for (size_t i = 0; i < plan->parts; i++) {
         struct q_part *p = &plan->part[i];
         q_panels_start(p->p, v->o->x_zero + q_flip(v->o->x_type));
         for (size_t r = 0; r < p->runs; r++) {
             const struct q_taps *t = &p->taps[r];
             const size_t y = (size_t)(t->dy + (ptrdiff_t)plan->top), x = (size_t)(t->dx + (ptrdiff_t)plan->left);
-            *run++ = (struct q8_run){(y * plan->width + x) * c + t->channel, (t->bytes + Q8_K - 1) / Q8_K};
+            for (size_t e = 0; e < t->bytes; e += Q8_K)
+                *at++ = (uint32_t)((y * plan->width + x) * c + t->channel + e);
         }
         for (size_t g = 0, first; p->p == all && !all->w && g < all->panels; g += q8_group(g, all->panels, &first))
             q_panels_unpack(v->d, all, g, v->w->cols, v->unpacked + g * all->lines * Q8_LINE);
@@ -193,6 +193,10 @@ int cpu_q_conv2d(void *dev, const struct lb_q_conv2d *o)
     v.plan = q_plan_of(v.d, o->w, s);
     if (!v.plan)
         return -1;
+    if (s->c && v.plan->height * v.plan->width > UINT32_MAX / s->c) {
+        h->log(h, LB_LOG_ERROR, "q_conv2d: an image of 4 GB or more");
+        return -1;
+    }
     const double macs = (double)(s->n * s->oh * s->ow) * (double)(s->o * v.w->cols);
     v.jobs = conv_min(q_jobs(v.d, macs, Q_MACS_OF_A_THREAD), s->n * s->oh);
     char *work = cpu_work(v.d, lay_out(&v, NULL));

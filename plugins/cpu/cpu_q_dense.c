@@ -35,15 +35,13 @@ int cpu_q_dense(void *dev, const struct lb_q_dense *o)
     lay_out(&s, work, d, o, p);
     const unsigned char flip = q_flip(o->a_type);
     q_panels_start(p, o->a_zero + flip);
-    const struct q8_run run = {0, p->lines};
     struct q_product g = {.d = d,
                           .t = {.a = q_bytes(o->a),
                                 .ld = o->k,
                                 .rows = o->m,
                                 .outers = 1,
                                 .flip = flip,
-                                .run = &run,
-                                .runs = 1,
+                                .at = p->at,
                                 .lines = p->lines,
                                 .w = p->w,
                                 .start = p->start,

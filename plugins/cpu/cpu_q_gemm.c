@@ -14,6 +14,7 @@ struct gemm {
     struct cpu_device *d;
     const struct lb_q_gemm *o;
     size_t lines, panels, jobs, threads; /* threads: of one product */
+    uint32_t *lines_at;
     double *f;
     int32_t *zeros; /* (n), padded; NULL: all 0 */
     int8_t *ones;
@@ -28,6 +29,7 @@ static size_t lay_out(struct gemm *g, char *at)
     size_t used = 0;
     const size_t padded = g->panels * Q8_PANEL;
     g->space = conv_take(at, &used, g->jobs, sizeof *g->space);
+    g->lines_at = conv_take(at, &used, g->lines, sizeof *g->lines_at);
     g->f = conv_take(at, &used, padded, sizeof *g->f);
     g->zeros = conv_take(at, &used, padded, sizeof *g->zeros);
     g->ones = conv_take(at, &used, g->lines, Q8_LINE);
@@ -50,6 +52,7 @@ static void prepare(struct gemm *g)
     const int32_t *multiplier = lb_i32(o->multiplier), *shift = lb_i32(o->shift), *b_zeros = lb_i32(o->b_zeros);
     const int32_t taken = o->b_type == LB_Q_U8 ? 128 : 0;
     int some = 0;
+    q_lines(g->lines_at, g->lines);
     g->small = 1;
     for (size_t j = 0; j < g->panels * Q8_PANEL; j++) {
         const size_t from = o->per_column ? j : 0;
@@ -86,14 +89,12 @@ static void pack_job(void *arg, size_t job)
 static void multiply(const struct gemm *g, const struct space *s, size_t at)
 {
     const struct lb_q_gemm *o = g->o;
-    const struct q8_run run = {0, g->lines};
     struct q8_task t = {.a = q_bytes(o->a) + at * o->a_step,
                         .ld = o->a_row,
                         .rows = o->m,
                         .outers = 1,
                         .flip = q_flip(o->a_type),
-                        .run = &run,
-                        .runs = 1,
+                        .at = g->lines_at,
                         .lines = g->lines,
                         .w = s->w,
                         .start = s->start,

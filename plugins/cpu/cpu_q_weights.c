@@ -12,6 +12,7 @@ double q_factor(int32_t multiplier, int32_t shift)
 static void lay_out(struct q_panels *p, char *at, size_t *used, int packed, int zeros)
 {
     const size_t n = p->panels * Q8_PANEL, all = p->panels * p->lines * Q8_LINE;
+    p->at = conv_take(at, used, p->lines, sizeof *p->at);
     p->w = conv_take(at, used, packed ? 0 : all, 1);
     p->codes = conv_take(at, used, packed ? all / 2 : 0, 1);
     p->sub = conv_take(at, used, packed ? p->panels * Q8_LINE : 0, 1);
@@ -29,6 +30,12 @@ static void lay_out(struct q_panels *p, char *at, size_t *used, int packed, int 
         p->zeros = NULL;
 }
 
+void q_lines(uint32_t *at, size_t lines)
+{
+    for (size_t i = 0; i < lines; i++)
+        at[i] = (uint32_t)(i * Q8_K);
+}
+
 int q_panels_create(const struct lb_host *h, struct q_panels *p, size_t outputs, size_t lines, int packed, int zeros)
 {
     *p = (struct q_panels){.outputs = outputs, .panels = (outputs + Q8_PANEL - 1) / Q8_PANEL, .lines = lines, .small = 1};
@@ -41,6 +48,7 @@ int q_panels_create(const struct lb_host *h, struct q_panels *p, size_t outputs,
     memset(p->memory, 0, p->bytes);
     size_t used = 0;
     lay_out(p, p->memory, &used, packed, zeros);
+    q_lines(p->at, lines);
     return 0;
 }
 

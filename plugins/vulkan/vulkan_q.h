@@ -11,8 +11,8 @@
 #include "plugins/vulkan/vulkan.h"
 
 enum {
-    Q_TURN = 4,    /* quads of terms of a turn of a shader's loops: rows of weights have whole ones */
-    Q_COLUMN = 5,  /* numbers of a column behind the weights */
+    Q_TURN = 4,     /* quads of terms of a turn of a shader's loops: rows of weights have whole ones */
+    Q_COLUMN = 5,   /* numbers of a column behind the weights */
     Q_TURNS = 60000 /* of loops of an invocation: llvmpipe ends them after 65535 */
 };
 

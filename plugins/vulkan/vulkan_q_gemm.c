@@ -29,12 +29,13 @@ static size_t words_of_row(size_t k)
     return (k + 4 * Q_TURN - 1) / (4 * Q_TURN) * Q_TURN;
 }
 
-/* Words of a matrix of weights; matrices that differ. */
+/* Words of a matrix of weights: whole turns, as each begins where one may. */
 static size_t matrix_words(const struct lb_q_gemm *o, size_t cols)
 {
-    return cols * (words_of_row(o->k) + Q_COLUMN);
+    return (cols * (words_of_row(o->k) + Q_COLUMN) + Q_TURN - 1) / Q_TURN * Q_TURN;
 }
 
+/* Matrices that differ. */
 static size_t different(const struct lb_q_gemm *o, size_t matrices)
 {
     return o->b_step ? matrices : 1;
@@ -110,8 +111,7 @@ static int run(struct vulkan_device *d, const struct lb_q_gemm *o, const struct 
     q.args.rest[Q_C_STEP] = (uint32_t)o->c_step;
     q.operand[0] = vulkan_q_bytes(o->a, a, extent(p->matrices, o->a_step, p->rows, o->a_row, o->k), 0, &q.args.a_from);
     q.operand[1] = weights;
-    q.operand[3] =
-        vulkan_q_bytes(o->c, c * size, extent(p->matrices, o->c_step, p->rows, o->c_row, p->cols) * size, 1, &q.args.c_from);
+    q.operand[3] = vulkan_q_bytes(o->c, c * size, extent(p->matrices, o->c_step, p->rows, o->c_row, p->cols) * size, 1, &q.args.c_from);
     return vulkan_q_product(d, &q);
 }
 

@@ -99,19 +99,17 @@ int vulkan_q_col2im(void *dev, const struct lb_q_col2im *o)
 {
     const struct lb_q_conv *s = &o->s;
     const int to_s32 = o->out.type == LB_Q_S32;
-    struct images i = {.kernel = KERNEL_Q_COL2IM,
-                       .x = o->x,
-                       .y = o->y,
-                       .x_image = s->oh * s->ow * s->kh * s->kw * s->c,
-                       .y_image = s->h * s->w * s->c,
-                       .y_size = to_s32 ? 4 : 1,
-                       .s = s,
-                       .turns = s->kh * s->kw,
-                       .args = {.kind = (uint32_t)to_s32,
-                                .x_type = o->x_type,
-                                .x_zero = o->x_zero,
-                                .multiplier = o->multiplier,
-                                .shift = (uint32_t)o->shift}};
+    struct images i = {
+        .kernel = KERNEL_Q_COL2IM,
+        .x = o->x,
+        .y = o->y,
+        .x_image = s->oh * s->ow * s->kh * s->kw * s->c,
+        .y_image = s->h * s->w * s->c,
+        .y_size = to_s32 ? 4 : 1,
+        .s = s,
+        .turns = s->kh * s->kw,
+        .args = {
+            .kind = (uint32_t)to_s32, .x_type = o->x_type, .x_zero = o->x_zero, .multiplier = o->multiplier, .shift = (uint32_t)o->shift}};
     set_sizes(&i.args, s, &o->out);
     return run_images(dev, &i);
 }

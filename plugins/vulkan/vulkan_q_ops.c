@@ -21,9 +21,12 @@ static struct vulkan_operand part_of(const struct cut *c, size_t from, size_t n)
 {
     uint32_t none;
     switch (c->kind) {
-    case OPERAND_BYTES: return vulkan_q_bytes(c->r, from, n, c->writes, &none);
-    case OPERAND_NUMBERS: return c->writes ? vulkan_out(c->r, from, n) : vulkan_in(c->r, from, n);
-    default: return vulkan_in(c->r, 0, c->n);
+    case OPERAND_BYTES:
+        return vulkan_q_bytes(c->r, from, n, c->writes, &none);
+    case OPERAND_NUMBERS:
+        return c->writes ? vulkan_out(c->r, from, n) : vulkan_in(c->r, from, n);
+    default:
+        return vulkan_in(c->r, 0, c->n);
     }
 }
 
@@ -72,7 +75,8 @@ int vulkan_q_binary(void *dev, const struct lb_q_binary *o)
                        (uint32_t)o->out.zero,
                        (uint32_t)o->out.low,
                        (uint32_t)o->out.high};
-    const struct elements e = {KERNEL_Q_BINARY, o->n, {{o->a, OPERAND_BYTES, 0, 0}, {o->b, OPERAND_BYTES, 0, 0}, {o->y, OPERAND_BYTES, 1, 0}}};
+    const struct elements e = {
+        KERNEL_Q_BINARY, o->n, {{o->a, OPERAND_BYTES, 0, 0}, {o->b, OPERAND_BYTES, 0, 0}, {o->y, OPERAND_BYTES, 1, 0}}};
     return run(dev, &e, args, sizeof args, 0);
 }
 

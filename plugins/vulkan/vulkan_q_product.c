@@ -34,24 +34,27 @@ struct vulkan_operand vulkan_q_bytes(struct lb_ref r, size_t from, size_t n, int
 
 static const char plain[] = "kernels/vulkan/q_plain.comp";
 
-/* Tiles: constants of the shader, rows and columns of outputs. */
+/* Tiles: constants of their shader by id (that says what they are), rows and columns of outputs. LOW for few rows, NARROW for few columns. */
 struct shape {
     const char *file;
     uint32_t spec[VULKAN_SPEC];
     size_t tall, wide;
 };
-enum { SHAPE_LOW, SHAPE_MIDDLE, SHAPE_WIDE };
-static const struct shape shapes[] = {[SHAPE_LOW] = {"kernels/vulkan/q_lanes.comp", {8, 1, 2}, 8, 16},
-                                      [SHAPE_MIDDLE] = {"kernels/vulkan/q_lanes.comp", {8, 2, 2}, 16, 16},
-                                      [SHAPE_WIDE] = {"kernels/vulkan/q_lanes.comp", {8, 6, 2}, 48, 16}};
-enum { FEW_ROWS = 2 };
+enum { SHAPE_LOW, SHAPE_NARROW, SHAPE_WIDE, SHAPES };
+static const struct shape lanes[SHAPES] = {[SHAPE_LOW] = {"kernels/vulkan/q_lanes.comp", {8, 1, 4}, 8, 32},
+                                           [SHAPE_NARROW] = {"kernels/vulkan/q_lanes.comp", {8, 4, 1}, 32, 8},
+                                           [SHAPE_WIDE] = {"kernels/vulkan/q_lanes.comp", {8, 4, 2}, 32, 16}};
+static const struct shape tiles[SHAPES] = {[SHAPE_LOW] = {"kernels/vulkan/q_tiles.comp", {128, 4, 32, 1, 1, 8}, 16, 128},
+                                           [SHAPE_NARROW] = {"kernels/vulkan/q_tiles.comp", {128, 32, 4, 1, 1, 8}, 128, 16},
+                                           [SHAPE_WIDE] = {"kernels/vulkan/q_tiles.comp", {256, 16, 16, 1, 1, 8}, 64, 64}};
+enum { FEW_SHARING = 4 /* columns that share rows: fewer are made plainly */ };
 
-/* Quads of the input begin at words. */
-static int is_aligned(const struct vulkan_q_product *p)
+/* Whether so many bytes of the input always lie side by side, and begin at a multiple of their number. */
+static int is_aligned(const struct vulkan_q_product *p, uint32_t bytes)
 {
     const struct vulkan_q_args *a = &p->args;
     const uint32_t apart = p->conv ? a->rest[Q_C] | a->rest[Q_CHANNELS] : a->a_row | a->rest[Q_A_STEP];
-    return (a->a_from | apart) % 4 == 0;
+    return (p->operand[0].at * 4 + a->a_from) % bytes == 0 && apart % bytes == 0;
 }
 
 /* Groups, or matrices: each is a product of its own. */
@@ -69,10 +72,12 @@ static size_t args_bytes(const struct vulkan_q_product *p)
 static int kernel_of(struct vulkan_device *d, const struct vulkan_q_product *p, const char *file, const uint32_t *spec, const char *more,
                      enum vulkan_kernel *k)
 {
-    char defines[80];
+    char defines[100];
     const struct vulkan_shader s = {file, defines, spec, 0, NULL};
-    snprintf(defines, sizeof defines, "%s%s%s%s%s%s", p->conv ? "CONV2D" : "MATRICES", p->transposed ? " TRANSPOSED" : "",
-             is_aligned(p) ? " ALIGNED" : "", p->nibbles ? " NIBBLES" : "", d->t.dot ? " DOT" : "", more);
+    const int pairs = d->t.type == VK_PHYSICAL_DEVICE_TYPE_CPU && d->t.int64;
+    snprintf(defines, sizeof defines, "%s%s%s%s%s%s%s%s", p->conv ? "CONV2D" : "MATRICES", p->transposed ? " TRANSPOSED" : "",
+             is_aligned(p, 4) ? " ALIGNED" : "", pairs && is_aligned(p, 8) ? " INPUT_PAIRS" : "", pairs ? " WEIGHT_PAIRS" : "",
+             p->nibbles ? " NIBBLES" : "", d->t.dot ? " DOT" : "", more);
     return vulkan_made(d, &s, k);
 }
 
@@ -101,7 +106,7 @@ static int make_tiles(struct vulkan_device *d, const struct vulkan_q_product *p,
 {
     const size_t groups = groups_of(p), columns = p->conv && groups > 1 ? p->args.rest[Q_OUTPUTS] : p->args.n;
     c->groups = groups * ((p->args.m + s->tall - 1) / s->tall) * ((columns + s->wide - 1) / s->wide);
-    return kernel_of(d, p, s->file, s->spec, p->conv||p->args.a_row%8?" PAIRS":" PAIRS A_PAIRS", &c->kernel) ? -1 : vulkan_dispatch(d, c);
+    return kernel_of(d, p, s->file, s->spec, "", &c->kernel) ? -1 : vulkan_dispatch(d, c);
 }
 
 static int make_plainly(struct vulkan_device *d, const struct vulkan_q_product *p, struct vulkan_dispatch *c)
@@ -115,15 +120,26 @@ static int make_plainly(struct vulkan_device *d, const struct vulkan_q_product *
     return vulkan_dispatch(d, c);
 }
 
+/* Whether shared memory has room for the pieces of q_tiles.comp, and a work group for its threads. */
+static int fits(const struct vulkan_device *d, const struct shape *s)
+{
+    const size_t pieces = s->spec[5] * (s->tall / 4 + 1 + s->wide / 4 + 1) * 16;
+    return s->spec[0] <= d->t.group_most && s->spec[0] <= d->t.group_size[0] && pieces <= d->t.shared;
+}
+
 /* The tiles that suit, or NULL. Those of a convolution in groups are not cut by output channels. */
 static const struct shape *shape_of(const struct vulkan_device *d, const struct vulkan_q_product *p)
 {
-    const int is_cpu = d->t.type == VK_PHYSICAL_DEVICE_TYPE_CPU, in_groups = p->conv && groups_of(p) > 1;
-    if (!is_cpu || !vulkan_can_lanes(d) || p->args.m < FEW_ROWS)
+    const uint64_t setting = vulkan_test_setting("tiles", 0); /* as in vulkan_tiles */
+    const int is_cpu = d->t.type == VK_PHYSICAL_DEVICE_TYPE_CPU && !setting, in_groups = p->conv && groups_of(p) > 1;
+    const uint32_t columns = in_groups ? p->args.rest[Q_OUTPUTS] : p->args.n;
+    if (setting == 2 || p->args.m == 1 || columns < FEW_SHARING || (in_groups && p->args.n != columns * groups_of(p)))
         return NULL;
-    if (in_groups && (p->args.n != p->args.rest[Q_OUTPUTS] * groups_of(p) || p->args.rest[Q_OUTPUTS] < 4))
-        return NULL;
-    return &shapes[p->args.m <= 8 ? SHAPE_LOW : p->args.m <= 16 ? SHAPE_MIDDLE : SHAPE_WIDE];
+    const struct shape *all = is_cpu ? lanes : tiles;
+    const struct shape *s = &all[p->args.m <= all[SHAPE_LOW].tall    ? SHAPE_LOW
+                                 : columns <= all[SHAPE_NARROW].wide ? SHAPE_NARROW
+                                                                     : SHAPE_WIDE];
+    return is_cpu ? (vulkan_can_lanes(d) ? s : NULL) : (fits(d, s) ? s : NULL);
 }
 
 int vulkan_q_product(struct vulkan_device *d, struct vulkan_q_product *p)
@@ -208,19 +224,19 @@ int vulkan_q_conv2d(void *dev, const struct lb_q_conv2d *o)
 {
     const struct lb_q_conv *s = &o->s;
     const size_t positions = s->oh * s->ow, channels = s->c / s->groups;
-    struct layer l = {.op = "q_conv2d",
-                      .w = o->w,
-                      .x = o->x,
-                      .y = o->y,
-                      .units = s->n,
-                      .x_unit = s->h * s->w * s->c,
-                      .y_unit = positions * s->o,
-                      .positions = positions,
-                      .p = {.conv = 1,
-                            .transposed = s->transposed,
-                            .args.rest = {(uint32_t)s->h, (uint32_t)s->w, (uint32_t)s->c, (uint32_t)s->kw, (uint32_t)s->stride,
-                                          (uint32_t)s->pad, (uint32_t)s->dilation, (uint32_t)s->oh, (uint32_t)s->ow, (uint32_t)channels,
-                                          (uint32_t)(s->o / s->groups)}}};
+    struct layer l = {
+        .op = "q_conv2d",
+        .w = o->w,
+        .x = o->x,
+        .y = o->y,
+        .units = s->n,
+        .x_unit = s->h * s->w * s->c,
+        .y_unit = positions * s->o,
+        .positions = positions,
+        .p = {.conv = 1,
+              .transposed = s->transposed,
+              .args.rest = {(uint32_t)s->h, (uint32_t)s->w, (uint32_t)s->c, (uint32_t)s->kw, (uint32_t)s->stride, (uint32_t)s->pad,
+                            (uint32_t)s->dilation, (uint32_t)s->oh, (uint32_t)s->ow, (uint32_t)channels, (uint32_t)(s->o / s->groups)}}};
     vulkan_q_types(&l.p.args, o->x_type, o->x_zero, &o->out);
     l.p.args.c_row = (uint32_t)s->o;
     if (l.p.args.a_zero < INT8_MIN || l.p.args.a_zero > INT8_MAX)

@@ -28,6 +28,7 @@ EMBED(q_out, "kernels/vulkan/q_out.glsl")
 EMBED(q_factors, "kernels/vulkan/q_factors.glsl")
 EMBED(q_plain, "kernels/vulkan/q_plain.comp")
 EMBED(q_lanes, "kernels/vulkan/q_lanes.comp")
+EMBED(q_tiles, "kernels/vulkan/q_tiles.comp")
 EMBED(q_elements, "kernels/vulkan/q_elements.comp")
 EMBED(q_pack, "kernels/vulkan/q_pack.comp")
 EMBED(q_images, "kernels/vulkan/q_images.comp")
@@ -57,6 +58,7 @@ const struct vulkan_source vulkan_sources[] = {SOURCE("kernels/canon.h", canon),
                                                SOURCE("kernels/vulkan/q_factors.glsl", q_factors),
                                                SOURCE("kernels/vulkan/q_plain.comp", q_plain),
                                                SOURCE("kernels/vulkan/q_lanes.comp", q_lanes),
+                                               SOURCE("kernels/vulkan/q_tiles.comp", q_tiles),
                                                SOURCE("kernels/vulkan/q_elements.comp", q_elements),
                                                SOURCE("kernels/vulkan/q_pack.comp", q_pack),
                                                SOURCE("kernels/vulkan/q_images.comp", q_images),

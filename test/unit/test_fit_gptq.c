@@ -266,6 +266,20 @@ static void compare(const char *text, const struct textbook *t, const size_t *or
     lb_scales_finish(&plain);
 }
 
+/* What is stored is what was fitted: codes of `near`, and those of the scales. */
+static void check_stored(const char *text, const struct lb_gptq *q, const size_t *shape)
+{
+    struct lb_err err = {0};
+    struct lb_safetensors st = {0};
+    const float *want = store_all(q, q->near, q->scales);
+    float *found = keep(shape[0] * shape[1], sizeof *found);
+    cr_assert(!lb_format_encode_near(q->f, "w", q->w, q->near, q->scales, 2, shape, &st, NULL, &err) &&
+                  !lb_format_decode(&st, "w", found, shape[0] * shape[1], &err),
+              "%s: %s", text, err.text);
+    cr_expect(!memcmp(found, want, shape[0] * shape[1] * sizeof *want), "%s: %zux%zu: other weights are stored", text, shape[0], shape[1]);
+    lb_safetensors_finish(&st);
+}
+
 static void check_one(const char *text, size_t size, const struct lb_host *host, struct counts *n)
 {
     struct lb_err err = {0};
@@ -292,6 +306,7 @@ static void check_one(const char *text, size_t size, const struct lb_host *host,
         .f = o.f, .g = &g, .w = w, .products = products, .now = keep(rows * k, sizeof(double)), .v = keep(rows * k, sizeof(float))};
     run_textbook(&t, order);
     compare(text, &t, order, &q, n);
+    check_stored(text, &q, shape);
     lb_scales_finish(&t.scales);
     lb_scales_finish(&scales);
     close_text(&o);
