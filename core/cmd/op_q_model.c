@@ -62,6 +62,20 @@ static int open_model(const char *path, struct run *r, struct lb_err *err)
     return failed;
 }
 
+/* Without the scale of its input a layer is not taken for an integer one: what else it has of one must not be read as numbers. */
+static int check_layers(const struct run *r, struct lb_err *err)
+{
+    for (size_t i = 0; i < r->m->n_layers; i++) {
+        const size_t index = r->m->layers[i].index;
+        char input[48], bias[48];
+        snprintf(input, sizeof input, "%zu.input.scale", index);
+        snprintf(bias, sizeof bias, "%zu.bias.scale", index);
+        if (lb_safetensors_find(&r->st, bias) && !lb_safetensors_find(&r->st, input))
+            return lb_fail(err, "tensor %s: of no use without %s, which is missing", bias, input);
+    }
+    return 0;
+}
+
 /* Samples x (n, values), in any shape that has as many. */
 static int check_samples(const struct lb_op_call *c, const struct lb_model *m, struct lb_err *err)
 {
@@ -82,7 +96,7 @@ static int infer(struct lb_op_call *c, const char *path, struct run *r, struct l
     if (check_samples(c, r->m, err))
         return -1;
     const size_t n = lb_op_tensor(c, "x")->shape[0], shape[] = {n, r->m->classes};
-    if (lb_net_create_packed(r->m, c->dev, n && n < BATCH ? n : BATCH, &f, &r->net, err))
+    if (check_layers(r, err) || lb_net_create_packed(r->m, c->dev, n && n < BATCH ? n : BATCH, &f, &r->net, err))
         return lb_fail_in(err, "%s", path);
     const int failed = lb_op_floats(c, "x", &x, err) || !(y = lb_op_output(c, "y", LB_F32, 2, shape, err)) ||
                                (n && lb_net_infer(r->net, x, n, y, NULL, err))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* qat.h - training that knows a format: docs/arithmetic.md, 7.7 to 7.12. Straight-through fake quantization: B. Jacob et al. 2018; learned scales (LSQ):
+/* qat.h - training that knows a format: docs/arithmetic.md, 7.7 to 7.13. Straight-through fake quantization: B. Jacob et al. 2018; learned scales (LSQ):
  * S. Esser et al. 2020. */
 #ifndef LB_QAT_H
 #define LB_QAT_H

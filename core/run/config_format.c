@@ -293,6 +293,10 @@ static int resolve(const json_t *value, const struct lb_formats_file *known, uns
         lb_fail(err, "activations: \"fit\" is for weights");
         goto fail;
     }
+    if (out->has_qat && lb_config_format_fits(out)) {
+        lb_fail(err, "\"qat\": a format of its \"layers\" has a \"fit\"; weights are trained or fitted, not both");
+        goto fail;
+    }
     if (out->has_qat && depth) {
         lb_fail(err, "\"qat\" is for a whole format, not for one within another");
         goto fail;

@@ -8,12 +8,16 @@
  * 15, eight a word. Behind the n rows of w_row words come five numbers for each: sum(w) - k zero, zero, bias, multiplier, shift.
  *
  * ALIGNED: quads of the input begin at words. INPUT_PAIRS: two of them at a multiple of 8 bytes, too; WEIGHT_PAIRS: likewise. A CPU loads 8 bytes as fast
- * as 4. DOT: the device multiplies four bytes of a word by four of another at once. */
+ * as 4. TO_S32: the result is int32, else bytes. DOT: the device multiplies four bytes of a word by four of another at once. */
 #ifndef LB_Q_FACTORS_GLSL
 #define LB_Q_FACTORS_GLSL
 
 #define q_result result
-#define TURN 4u /* quads of a turn of loops */
+#if defined(CONV2D) && !defined(ALIGNED)
+#define TURN 1u /* quads of a turn of loops */
+#else
+#define TURN 4u
+#endif
 
 layout(binding = 0) readonly buffer Input { uint a_words[]; };
 layout(binding = 1) readonly buffer Weights { uint w_words[]; };
@@ -34,7 +38,7 @@ layout(push_constant) uniform Arguments {
     uint c_from, c_row;         /* elements likewise */
     uint flip;                  /* 0x80808080 where the input is unsigned */
     int a_zero;
-    uint flags;
+    uint has_sums;
     int zero, low, high; /* of the result */
 #ifdef CONV2D
     uint h, w, c, kw, stride, pad, dilation, oh, ow;
@@ -45,9 +49,6 @@ layout(push_constant) uniform Arguments {
 #endif
 };
 #include "kernels/vulkan/q_out.glsl"
-
-#define TO_S32  1u /* flags */
-#define HAS_SUMS 2u
 
 #ifdef CONV2D
 #define GROUPS (c / channels)
@@ -98,24 +99,26 @@ uvec2 w_two(uint i)
 #endif
 }
 
-/* A turn of the quads of a column that begins at word `from`, from quad q on. */
-uvec4 w_turn(uint from, uint q)
-{
-#ifdef NIBBLES
-    uvec2 v = w_two(from + q / 2u);
-    return uvec4(quad_of_nibbles(v.x & 0xFFFFu), quad_of_nibbles(v.x >> 16), quad_of_nibbles(v.y & 0xFFFFu), quad_of_nibbles(v.y >> 16));
-#else
-    return uvec4(w_two(from + q), w_two(from + q + 2u));
-#endif
-}
-
-/* One quad of it. */
+/* Quad q of a column that begins at word `from`. */
 uint w_quad(uint from, uint q)
 {
 #ifdef NIBBLES
     return quad_of_nibbles(w_words[from + q / 2u] >> (q % 2u * 16u) & 0xFFFFu);
 #else
     return w_words[from + q];
+#endif
+}
+
+/* A turn of quads, from quad q on. */
+uvec4 w_turn(uint from, uint q)
+{
+    if (TURN == 1u)
+        return uvec4(w_quad(from, q));
+#ifdef NIBBLES
+    uvec2 v = w_two(from + q / 2u);
+    return uvec4(quad_of_nibbles(v.x & 0xFFFFu), quad_of_nibbles(v.x >> 16), quad_of_nibbles(v.y & 0xFFFFu), quad_of_nibbles(v.y >> 16));
+#else
+    return uvec4(w_two(from + q), w_two(from + q + 2u));
 #endif
 }
 
@@ -292,14 +295,18 @@ int row_sum(uint g, uint i)
 #else
     uint j = g * m + i;
 #endif
-    return (flags & HAS_SUMS) != 0u ? row_sums[at.z + j] : 0;
+    return has_sums != 0u ? row_sums[at.z + j] : 0;
 }
 
 /* An int32, or a byte. */
 uint finished(int sum, Column col, int of_row)
 {
     int v = sum + col.base - col.zero * of_row;
-    return (flags & TO_S32) != 0u ? uint(v) : q_held(q_scaled(v, col.multiplier, col.shift), zero, low, high);
+#ifdef TO_S32
+    return uint(v);
+#else
+    return q_held(q_scaled(v, col.multiplier, col.shift), zero, low, high);
+#endif
 }
 
 /* Where element (i, j) of the result is, in elements. */
@@ -315,14 +322,14 @@ uint result_at(uint matrix, uint i, uint j)
 /* `count` neighbours of a row, finished, at element `to`. */
 void store(uint to, uvec4 v, uint count)
 {
-    if ((flags & TO_S32) == 0u) {
-        q_put(at.w * 4u + to, q_word(v), count);
-    } else {
-        [[unroll]] for (uint j = 0u; j < 4u; j++) {
-            if (j < count)
-                result[at.w + to + j] = v[j];
-        }
+#ifdef TO_S32
+    [[unroll]] for (uint j = 0u; j < 4u; j++) {
+        if (j < count)
+            result[at.w + to + j] = v[j];
     }
+#else
+    q_put(at.w * 4u + to, q_word(v), count);
+#endif
 }
 
 #endif

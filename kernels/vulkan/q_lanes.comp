@@ -51,23 +51,31 @@ void multiply(uvec4 a[ROWS], uvec4 own[OWN])
 }
 #endif
 
-/* The first block, whose row is i and whose columns begin with column0; `columns`: as many are left. Sum j is that of column j ^ lane. */
-void finish(uint g, uint matrix, uint i, uint column0, uint columns)
+/* The first block, whose row is i; `own`: this lane's column; sum j is that of column j ^ lane. The columns begin with column0, `columns` are left. */
+void finish(uint g, uint matrix, uint i, uint column0, uint columns, Column own)
 {
-    uint lane = gl_SubgroupInvocationID;
-    Column own = column(matrix, column0 + min(lane, columns - 1u));
     int of_row = row_sum(g, min(i, m - 1u));
-    uvec4 v[2] = uvec4[2](uvec4(0u), uvec4(0u));
+    uint to = result_at(matrix, i, column0), lower = 0u, upper = 0u;
     EACH(j, LANES) {
+        uint of = j ^ gl_SubgroupInvocationID;
         Column c_ = Column(subgroupShuffleXor(own.base, j), subgroupShuffleXor(own.zero, j), subgroupShuffleXor(own.multiplier, j),
                            subgroupShuffleXor(own.shift, j));
-        uint of = finished(acc[0][j], c_, of_row);
-        EACH(k_, LANES) v[k_ / 4u][k_ % 4u] = (j ^ lane) == k_ ? of : v[k_ / 4u][k_ % 4u];
+        uint v = finished(acc[0][j], c_, of_row);
+#ifdef TO_S32
+        if (i < m && of < columns)
+            result[at.w + to + of] = v;
+#else
+        v <<= of % 4u * 8u;
+        lower |= of < 4u ? v : 0u;
+        upper |= of < 4u ? 0u : v;
+#endif
     }
-    EACH(part, 2u) {
-        if (i < m && columns > part * 4u)
-            store(result_at(matrix, i, column0 + part * 4u), v[part], min(columns - part * 4u, 4u));
-    }
+#ifndef TO_S32
+    if (i < m)
+        q_put(at.w * 4u + to, lower, min(columns, 4u));
+    if (i < m && columns > 4u)
+        q_put(at.w * 4u + to + 4u, upper, min(columns - 4u, 4u));
+#endif
 }
 
 void main()
@@ -102,10 +110,11 @@ void main()
         }
         multiply(a, own);
     }
-    for (uint block = 0u; block < BLOCKS; block++) { /* not unrolled: drivers would compile for long */
-        uint o = block / ROWS, r = block % ROWS;
-        if (columns > o * LANES)
-            finish(g, matrix, row0 + r * LANES + lane, first_column + o * LANES, columns - o * LANES);
-        EACH(i, BLOCKS - 1u) acc[i] = acc[i + 1u];
+    for (uint o = 0u; o < OWN * LANES && o < columns; o += LANES) { /* not unrolled: drivers would compile for long */
+        Column own = column(matrix, first_column + min(o + lane, columns - 1u));
+        for (uint r = 0u; r < ROWS; r++) {
+            finish(g, matrix, row0 + r * LANES + lane, first_column + o, columns - o, own);
+            EACH(i, BLOCKS - 1u) acc[i] = acc[i + 1u];
+        }
     }
 }

@@ -42,23 +42,22 @@ enum { Q_H, Q_W, Q_C, Q_KW, Q_STRIDE, Q_PAD, Q_DILATION, Q_OH, Q_OW, Q_CHANNELS,
 struct vulkan_q_args {
     uint32_t m, n, k, w_row, a_from, a_row, a_last, c_from, c_row, flip;
     int32_t a_zero;
-    uint32_t flags;
+    uint32_t has_sums;
     int32_t zero, low, high;
     uint32_t rest[Q_CONV];
 };
-enum { Q_TO_S32 = 1, Q_HAS_SUMS = 2 }; /* flags */
 
 /* A product whose operands can be bound: input, weights, nothing, result. */
 struct vulkan_q_product {
     const char *op;
-    int conv, transposed, nibbles;
+    int conv, transposed, nibbles, to_s32;
     int zeros; /* weights have zero points: sums of the input's rows are made */
     struct vulkan_operand operand[VULKAN_OPERANDS];
     size_t scratch; /* words of scratch memory that are in use already */
     struct vulkan_q_args args;
 };
-/* What input and result add to the arguments. */
-void vulkan_q_types(struct vulkan_q_args *a, uint32_t a_type, int32_t a_zero, const struct lb_q_out *out);
+/* What input and result add to it. */
+void vulkan_q_types(struct vulkan_q_product *p, uint32_t a_type, int32_t a_zero, const struct lb_q_out *out);
 int vulkan_q_product(struct vulkan_device *d, struct vulkan_q_product *p);
 /* -1 after a log message where sums have more terms than this backend makes. */
 int vulkan_q_check_terms(struct vulkan_device *d, const char *op, size_t k);

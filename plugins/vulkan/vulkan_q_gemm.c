@@ -104,7 +104,7 @@ static int run(struct vulkan_device *d, const struct lb_q_gemm *o, const struct 
                                           .w_row = (uint32_t)words_of_row(o->k),
                                           .a_row = (uint32_t)o->a_row,
                                           .c_row = (uint32_t)o->c_row}};
-    vulkan_q_types(&q.args, o->a_type, o->a_zero, &o->out);
+    vulkan_q_types(&q, o->a_type, o->a_zero, &o->out);
     q.args.rest[Q_BATCH] = (uint32_t)p->matrices;
     q.args.rest[Q_A_STEP] = (uint32_t)o->a_step;
     q.args.rest[Q_W_STEP] = o->b_step ? (uint32_t)matrix_words(o, p->cols) : 0;

@@ -8,19 +8,19 @@ enum { SIGNS = 0x80 /* of a byte: unsigned ones become signed ones by it */ };
 
 int vulkan_q_check_terms(struct vulkan_device *d, const char *op, size_t k)
 {
-    const size_t most = (size_t)Q_TURNS * Q_TURN * 4;
+    const size_t most = (size_t)Q_TURNS * 4; /* a quad a turn */
     return k <= most ? 0 : vulkan_fail(d, "%s: sums of %zu terms; this backend makes at most %zu", op, k, most);
 }
 
-void vulkan_q_types(struct vulkan_q_args *a, uint32_t a_type, int32_t a_zero, const struct lb_q_out *out)
+void vulkan_q_types(struct vulkan_q_product *p, uint32_t a_type, int32_t a_zero, const struct lb_q_out *out)
 {
     const int is_unsigned = a_type == LB_Q_U8;
-    a->flip = is_unsigned ? SIGNS * 0x01010101u : 0;
-    a->a_zero = a_zero - (is_unsigned ? SIGNS : 0);
-    a->flags = out->type == LB_Q_S32 ? Q_TO_S32 : 0;
-    a->zero = out->zero;
-    a->low = out->low;
-    a->high = out->high;
+    p->to_s32 = out->type == LB_Q_S32;
+    p->args.flip = is_unsigned ? SIGNS * 0x01010101u : 0;
+    p->args.a_zero = a_zero - (is_unsigned ? SIGNS : 0);
+    p->args.zero = out->zero;
+    p->args.low = out->low;
+    p->args.high = out->high;
 }
 
 struct vulkan_operand vulkan_q_bytes(struct lb_ref r, size_t from, size_t n, int writes, uint32_t *rest)
@@ -75,9 +75,9 @@ static int kernel_of(struct vulkan_device *d, const struct vulkan_q_product *p, 
     char defines[100];
     const struct vulkan_shader s = {file, defines, spec, 0, NULL};
     const int pairs = d->t.type == VK_PHYSICAL_DEVICE_TYPE_CPU && d->t.int64;
-    snprintf(defines, sizeof defines, "%s%s%s%s%s%s%s%s", p->conv ? "CONV2D" : "MATRICES", p->transposed ? " TRANSPOSED" : "",
+    snprintf(defines, sizeof defines, "%s%s%s%s%s%s%s%s%s", p->conv ? "CONV2D" : "MATRICES", p->transposed ? " TRANSPOSED" : "",
              is_aligned(p, 4) ? " ALIGNED" : "", pairs && is_aligned(p, 8) ? " INPUT_PAIRS" : "", pairs ? " WEIGHT_PAIRS" : "",
-             p->nibbles ? " NIBBLES" : "", d->t.dot ? " DOT" : "", more);
+             p->nibbles ? " NIBBLES" : "", p->to_s32 ? " TO_S32" : "", d->t.dot ? " DOT" : "", more);
     return vulkan_made(d, &s, k);
 }
 
@@ -97,7 +97,7 @@ static int make_sums(struct vulkan_device *d, struct vulkan_q_product *p)
                                       .groups = vulkan_groups(d, k, n),
                                       .work = (double)n * p->args.k};
     p->operand[2].writes = 0;
-    p->args.flags |= Q_HAS_SUMS;
+    p->args.has_sums = 1;
     return vulkan_dispatch(d, &c);
 }
 
@@ -171,7 +171,7 @@ struct layer {
 
 static size_t size_of(const struct layer *l)
 {
-    return l->p.args.flags & Q_TO_S32 ? 4 : 1;
+    return l->p.to_s32 ? 4 : 1;
 }
 
 static int run(struct vulkan_device *d, const struct layer *l, size_t from, size_t n, const struct vulkan_q_slab *s)
@@ -213,7 +213,7 @@ static int run_layer(struct vulkan_device *d, struct layer *l, size_t rows, size
 int vulkan_q_dense(void *dev, const struct lb_q_dense *o)
 {
     struct layer l = {.op = "q_dense", .w = o->w, .x = o->a, .y = o->c, .units = o->m, .x_unit = o->k, .y_unit = o->n, .positions = 1};
-    vulkan_q_types(&l.p.args, o->a_type, o->a_zero, &o->out);
+    vulkan_q_types(&l.p, o->a_type, o->a_zero, &o->out);
     l.p.args.a_row = (uint32_t)o->k;
     l.p.args.c_row = (uint32_t)o->n;
     l.p.args.rest[Q_BATCH] = 1;
@@ -237,7 +237,7 @@ int vulkan_q_conv2d(void *dev, const struct lb_q_conv2d *o)
               .transposed = s->transposed,
               .args.rest = {(uint32_t)s->h, (uint32_t)s->w, (uint32_t)s->c, (uint32_t)s->kw, (uint32_t)s->stride, (uint32_t)s->pad,
                             (uint32_t)s->dilation, (uint32_t)s->oh, (uint32_t)s->ow, (uint32_t)channels, (uint32_t)(s->o / s->groups)}}};
-    vulkan_q_types(&l.p.args, o->x_type, o->x_zero, &o->out);
+    vulkan_q_types(&l.p, o->x_type, o->x_zero, &o->out);
     l.p.args.c_row = (uint32_t)s->o;
     if (l.p.args.a_zero < INT8_MIN || l.p.args.a_zero > INT8_MAX)
         return vulkan_fail(dev, "q_conv2d: the input's zero point %d is not a number of its type", (int)o->x_zero);

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import arithmetic_integer
 import exact_arithmetic as ex
 import exact_formats as fmt
 import exact_scales as scales
@@ -344,6 +345,9 @@ def check(lowbit, same, same_encoding, codec_of, spec_of, format_json, wrong):
         check_activations(lowbit, folder, config, same, codec_of, spec_of, wrong, flat, y)
         for a_block in (0, 5):
             check_integers(lowbit, folder, config, same, codec_of, spec_of, wrong, flat, y, a_block)
+        tools = {"same": same, "codec_of": codec_of, "spec_of": spec_of, "trials_of": trials_of, "trained": trained, "forward": forward,
+                 "logits_of": logits_of, "as_journal": as_journal}
+        arithmetic_integer.check(lowbit, folder, config, MODELS[:2], tools, wrong, flat, y, TEST, BATCH)
         lines = [json.loads(line) for line in Path(f"{folder}/out/trials.jsonl").read_text().splitlines()]
         for model in MODELS:
             layers, params = trained(model, flat[:-TEST], y[:-TEST])

@@ -135,7 +135,7 @@ def images(v, shape, kernel, stride, pad, dilation):
     """The other way round: sums, at (n, c, h, w), of what columns (n oh ow, kh kw c) hold."""
     n, c, h, w = shape
     oh, ow = (windows(shape[2 + d], kernel[d], stride, pad, dilation) for d in (0, 1))
-    y = np.zeros((n, c, h + 2 * pad, w + 2 * pad), np.int64)
+    y = np.zeros((n, c, h + 2 * pad, w + 2 * pad), v.dtype)
     v = v.reshape(n, oh, ow, kernel[0], kernel[1], c)
     for ky in range(kernel[0]):
         for kx in range(kernel[1]):

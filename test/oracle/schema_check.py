@@ -13,6 +13,10 @@ from jsonschema import Draft202012Validator
 # Cases that the schema takes for valid, each with the reason why no schema of this kind can see the error.
 ONLY_LOWBIT = {
     "activations_fit": "a format that is right elsewhere",
+    "activations_qat": "a format that is right elsewhere",
+    "format_qat_in_layers": "a format that is right elsewhere",
+    "format_qat_fit_layers": "each format is right by itself",
+    "search_qat": "a format that is right without a search",
     "backends_same_name": "a text and an object get the same name by default",
     "format_fit_activations": "a format that is right elsewhere",
     "formats_same_name": "a text and an object get the same name by default",

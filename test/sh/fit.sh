@@ -37,6 +37,9 @@ awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
         if (!(kl["INT8_SMOOTH"] < 0.001)) print "smooth: KL " kl["INT8_SMOOTH"]
     }' "$tmp/a/table.csv" >"$tmp/wrong"
 [ ! -s "$tmp/wrong" ] || fail "fitted rows" "$tmp/wrong" "$tmp/a/table.csv"
+expect 0 "$lowbit" run "$tmp/tiny.json" --out "$tmp/t" --quiet --threads 3 --backend cpu || finish
+for out in a t; do awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } $at["backend"] == "cpu" { print $1, $at["weights_sha256"] }' "$tmp/$out/table.csv" >"$tmp/$out.sha"; done
+same "$tmp/a.sha" "$tmp/t.sha"
 for text in gptq 'awq 0' smooth corrected 'awq, no factors'; do
     grep -q "\"fit\":\"$text" "$tmp/a/trials.jsonl" || fail "\"layers\" of no row says \"$text\""
 done

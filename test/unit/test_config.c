@@ -170,7 +170,7 @@ Test(config, every_key)
     cr_expect(t->epochs == 0 && t->batch == 20 && t->lr == 0.01 && t->momentum == 0.9 && t->decay == 0.0001 && t->lr_decay == 0.5);
     cr_expect(t->loss == LB_MSE && t->reduction == LB_HALF && t->shuffle == LB_SHUFFLE_ONCE);
     cr_expect(e->train.epochs == 3 && e->n_seeds == 3 && e->seeds[0] == 0 && e->seeds[2] == 123456789012);
-    cr_expect(e->n_formats == 13 && e->n_modes == 4 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
+    cr_expect(e->n_formats == 16 && e->n_modes == 4 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
     const struct lb_format_config *f = &e->formats[6];
     cr_expect(f->per == LB_PER_BLOCK && f->block == 16 && f->rule == LB_SCALE_ABSMAX && f->scale && f->scale->offset &&
               f->scale->block == 256);
@@ -184,6 +184,13 @@ Test(config, every_key)
     cr_expect(f[6].fit.method == LB_FIT_GPTQ && f[6].fit.damp == 0.01 && f[6].fit.order == LB_FIT_NATURAL && !f[6].fit.bias_correction);
     cr_expect(lb_config_format_fits(&f[6]) && !f[2].has_fit && !lb_config_format_fits(&f[2]));
     cr_expect_str_eq(f[4].name, "I4 awq");
+    const struct lb_qat_config *qat = &f[7].qat;
+    cr_expect(f[7].has_qat && qat->method == LB_QAT_FAKE && qat->from_epoch == 1 && !qat->activations && !qat->clip && qat->every == 0);
+    cr_expect(qat->scales == LB_QAT_LEARNED && qat->rounding == 1 + 1 && !f[6].has_qat);
+    cr_expect(f[8].qat.method == LB_QAT_ROUND_TRIP && f[8].qat.every == 10 && f[8].qat.rounding == 1 + 0);
+    cr_expect(f[9].has_qat && f[9].qat.clip && f[9].qat.activations && f[9].qat.scales == LB_QAT_DYNAMIC && f[9].qat.rounding == 0);
+    cr_expect_str_eq(f[7].name, "I4 absmax/row learned qat");
+    cr_expect_str_eq(f[8].name, "I4 round trip");
     cr_expect(e->activations && e->activations->rule == LB_SCALE_EVEN && e->calibration_samples == 10);
     cr_expect_str_eq(e->modes[3], "w4a8");
     const struct lb_backend_config *b = e->backends;

@@ -394,20 +394,28 @@ static void hash_all(const char *backend, unsigned cpumask, char hex[COUNT(every
     close_device();
 }
 
+static void check_same(const char *backend, unsigned cpumask)
+{
+    static char want[COUNT(everywhere)][65], found[COUNT(everywhere)][65];
+    hash_all("cpu_ref", ~0u, want);
+    hash_all(backend, cpumask, found);
+    for (size_t i = 0; i < COUNT(everywhere); i++)
+        cr_expect_str_eq(found[i], want[i], "%s, mask %u: %s", backend, cpumask, everywhere[i]);
+}
+
 Test(fit, same_bits)
 {
-    static const struct {
-        const char *backend;
-        unsigned cpumask;
-    } runs[] = {{"cpu", ~0u}, {"cpu", LB_CPU_AVX2}, {"cpu", 0}};
-    static char want[COUNT(everywhere)][65], found[COUNT(everywhere)][65];
+    static const unsigned masks[] = {~0u, LB_CPU_AVX2, 0};
     load_plugins();
-    hash_all("cpu_ref", ~0u, want);
-    for (size_t r = 0; r < COUNT(runs); r++) {
-        hash_all(runs[r].backend, runs[r].cpumask, found);
-        for (size_t i = 0; i < COUNT(everywhere); i++)
-            cr_expect_str_eq(found[i], want[i], "%s, mask %u: %s", runs[r].backend, runs[r].cpumask, everywhere[i]);
-    }
+    for (size_t i = 0; i < COUNT(masks); i++)
+        check_same("cpu", masks[i]);
+    drop_all();
+}
+
+Test(fit, same_bits_vulkan)
+{
+    load_plugins();
+    check_same("vulkan", ~0u);
     drop_all();
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Training that knows a format (docs/arithmetic.md, 7.7 to 7.12): gradients against those of a plain network with the weights' worth, against sums written
+/* Training that knows a format (docs/arithmetic.md, 7.7 to 7.13): gradients against those of a plain network with the weights' worth, against sums written
  * from the rules, and the scales that are learned. */
 #include "test/unit/nn_util.h"
 
@@ -317,7 +317,8 @@ static double scale_gradient(const struct lb_format *f, const float *x, const fl
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
-        const double t = (double)x[i] / (double)s, top = f->high, q = fmin(fmax(nearbyint((double)(x[i] / s)), -top), top);
+        const double t = (double)(x[i] / s), top = f->high,
+                     q = fmin(fmax(nearbyint(t), -top), top); /* whether it is inside is decided in binary32 */
         sum += (double)g[i] * (fabs(t) <= top ? q - t : q);
     }
     return sum / sqrt((double)n * f->high);
@@ -347,7 +348,7 @@ static void learned(const char *backend, const char *text)
     float loss[BATCH], *x = keep(w->elems, sizeof *x);
     size_t many;
     memcpy(x, w->value, w->elems * sizeof *x);
-    const float *before = scales_of(n, "2.weight.scale", &many), lr = 0.5f;
+    const float *before = scales_of(n, "2.weight.scale", &many), lr = 0.05f;
     step(&p, n, lr, loss);
     const float *after = scales_of(n, "2.weight.scale", &many), *g = gradient(n, p.m, 2);
     const size_t each = w->elems / many;
