@@ -62,7 +62,8 @@ struct q8_task {
 struct q8_kernels {
     const char *isa;
     void (*product)(const struct q8_task *t); /* first: where a group begins */
-    /* y[i] of v[i], i < n. f: n numbers, or where `one` is set 16 times the same. v, f and y need no alignment. */
+    /* y[i] of v[i], i < n. f: n numbers, of which up to 15 more are read, or where `one` is set 16 times the same. v, f and y need no
+     * alignment. */
     void (*requantize)(const int32_t *v, size_t n, const double *f, int one, const struct q8_out *o, unsigned char *y);
     /* `lines` lines of W of 4 bits, 32 bytes each, the first 32 W in the low halves, become ((code ^ flip) - sub[j]), sub (64) */
     void (*unpack)(const unsigned char *codes, size_t lines, size_t panels, unsigned char flip, const int8_t *sub, int8_t *w);

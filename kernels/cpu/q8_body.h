@@ -27,7 +27,6 @@ enum {
                         : 2,
     MOST_ACC = VEC == 16 ? 4 * ROWS_4 : ROWS_1 * PER_PANEL,
     MANY_LINES = 64, /* a tile of so many takes longer than memory */
-
 };
 
 /* ---- Tiles ---- */
@@ -86,60 +85,30 @@ INLINE void products(const struct tile *z, int rows, int panels, int is_signed)
     {                                                                                                                                      \
         products(z, r, p, 1);                                                                                                              \
     }
-#define BOTH(r, p)                                                                                                                         \
-    {                                                                                                                                      \
-        tile_##r##_##p, signed_##r##_##p                                                                                                   \
-    }
+#define BOTH(r, p) {tile_##r##_##p, signed_##r##_##p},
 typedef void (*const tile_of[2])(const struct tile *z); /* unsigned, signed */
+
+/* The tiles of one, two and four panels, from one row on. */
 #if defined(__AVX512VNNI__)
-TILE(1, 1)
-TILE(2, 1)
-TILE(3, 1)
-TILE(4, 1)
-TILE(5, 1)
-TILE(6, 1)
-TILE(7, 1)
-TILE(8, 1)
-TILE(9, 1)
-TILE(10, 1)
-TILE(11, 1)
-TILE(12, 1)
-TILE(13, 1)
-TILE(14, 1)
-TILE(1, 2)
-TILE(2, 2)
-TILE(3, 2)
-TILE(4, 2)
-TILE(5, 2)
-TILE(6, 2)
-TILE(7, 2)
-TILE(8, 2)
-TILE(1, 4)
-TILE(2, 4)
-TILE(3, 4)
-TILE(4, 4)
-TILE(5, 4)
-TILE(6, 4)
-static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1), BOTH(3, 1),  BOTH(4, 1),  BOTH(5, 1),  BOTH(6, 1),  BOTH(7, 1),
-                            BOTH(8, 1), BOTH(9, 1), BOTH(10, 1), BOTH(11, 1), BOTH(12, 1), BOTH(13, 1), BOTH(14, 1)};
-static tile_of tiles_2[] = {BOTH(1, 2), BOTH(2, 2), BOTH(3, 2), BOTH(4, 2), BOTH(5, 2), BOTH(6, 2), BOTH(7, 2), BOTH(8, 2)};
-static tile_of tiles_4[] = {BOTH(1, 4), BOTH(2, 4), BOTH(3, 4), BOTH(4, 4), BOTH(5, 4), BOTH(6, 4)};
+#define EACH_1(x) x(1, 1) x(2, 1) x(3, 1) x(4, 1) x(5, 1) x(6, 1) x(7, 1) x(8, 1) x(9, 1) x(10, 1) x(11, 1) x(12, 1) x(13, 1) x(14, 1)
+#define EACH_2(x) x(1, 2) x(2, 2) x(3, 2) x(4, 2) x(5, 2) x(6, 2) x(7, 2) x(8, 2)
+#define EACH_4(x) x(1, 4) x(2, 4) x(3, 4) x(4, 4) x(5, 4) x(6, 4)
 #elif defined(__AVX2__)
-TILE(1, 1)
-TILE(2, 1)
-TILE(3, 1)
-TILE(4, 1)
-TILE(1, 2)
-TILE(2, 2)
-TILE(1, 4)
-static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1), BOTH(3, 1), BOTH(4, 1)};
-static tile_of tiles_2[] = {BOTH(1, 2), BOTH(2, 2)};
-static tile_of tiles_4[] = {BOTH(1, 4)};
+#define EACH_1(x) x(1, 1) x(2, 1) x(3, 1) x(4, 1)
+#define EACH_2(x) x(1, 2) x(2, 2)
+#define EACH_4(x) x(1, 4)
 #else
-TILE(1, 1)
-TILE(2, 1)
-static tile_of tiles_1[] = {BOTH(1, 1), BOTH(2, 1)};
-#define tiles_2 tiles_1
+#define EACH_1(x) x(1, 1) x(2, 1)
+#endif
+EACH_1(TILE)
+static tile_of tiles_1[] = {EACH_1(BOTH)};
+#ifdef __AVX2__
+EACH_2(TILE)
+EACH_4(TILE)
+static tile_of tiles_2[] = {EACH_2(BOTH)};
+static tile_of tiles_4[] = {EACH_4(BOTH)};
+#else
+#define tiles_2 tiles_1 /* there are none */
 #define tiles_4 tiles_1
 #endif
 #undef BOTH

@@ -97,12 +97,12 @@ static void some_panels(const struct q_product *g, size_t job, size_t i0, size_t
         t.first = p;
         t.end = end;
         t.n = conv_min(g->t.n, end * Q8_PANEL) - p * Q8_PANEL;
-        t.w = g->t.w + (g->codes ? 0 : p * t.lines * Q8_LINE);
         if (g->codes) {
             int8_t *w = g->unpacked + job * q_product_unpacked(g->codes);
             q_panels_unpack(g->d, g->codes, p, g->cols, w);
             t.w = w;
-        }
+        } else
+            t.w = g->t.w + p * t.lines * Q8_LINE;
         t.start = g->t.start + p * Q8_PANEL;
         t.zeros = g->t.zeros ? g->t.zeros + p * Q8_PANEL : NULL;
         t.f = g->t.f ? g->t.f + p * Q8_PANEL : NULL;

@@ -39,7 +39,7 @@ static int run(struct elements *e)
 /* Factors m 2^-s as numbers: `n` of them, or SAME of the first. 0 or -1. */
 static int make_factors(struct elements *e, const int32_t *multiplier, const int32_t *shift, size_t n, int one)
 {
-    const size_t padded = one ? SAME : (n + SAME - 1) / SAME * SAME;
+    const size_t padded = one ? SAME : n + SAME; /* a run may end anywhere */
     double *f = cpu_work(e->d, padded * sizeof *f);
     if (!f)
         return -1;

@@ -36,7 +36,7 @@ void vulkan_q_weights_free(void *dev, void *w);
 /* n bytes of r from byte `from` on, as words; *rest: where in the first of them they begin. */
 struct vulkan_operand vulkan_q_bytes(struct lb_ref r, size_t from, size_t n, int writes, uint32_t *rest);
 
-/* The arguments of kernels/vulkan/q_factors.glsl; rest: of a convolution h w c kw stride pad dilation oh ow channels outputs first, else batch a_step w_step c_step. */
+/* The arguments of kernels/vulkan/q_factors.glsl; `rest` of matrices, and of a convolution. */
 enum { Q_BATCH, Q_A_STEP, Q_W_STEP, Q_C_STEP, Q_MATRICES };
 enum { Q_H, Q_W, Q_C, Q_KW, Q_STRIDE, Q_PAD, Q_DILATION, Q_OH, Q_OW, Q_CHANNELS, Q_OUTPUTS, Q_FIRST, Q_CONV };
 struct vulkan_q_args {
@@ -49,7 +49,6 @@ struct vulkan_q_args {
 
 /* A product whose operands can be bound: input, weights, nothing, result. */
 struct vulkan_q_product {
-    const char *op;
     int conv, transposed, nibbles, to_s32;
     int zeros; /* weights have zero points: sums of the input's rows are made */
     struct vulkan_operand operand[VULKAN_OPERANDS];

@@ -95,8 +95,7 @@ static int run(struct vulkan_device *d, const struct lb_q_gemm *o, const struct 
 {
     const size_t size = o->out.type == LB_Q_S32 ? 4 : 1;
     const size_t a = p->matrix * o->a_step + p->row * o->a_row, c = p->matrix * o->c_step + p->row * o->c_row + p->col;
-    struct vulkan_q_product q = {.op = "q_gemm",
-                                 .zeros = o->b_zeros.buf || o->b_zero + moved(o),
+    struct vulkan_q_product q = {.zeros = o->b_zeros.buf || o->b_zero + moved(o),
                                  .scratch = weights.n,
                                  .args = {.m = (uint32_t)p->rows,
                                           .n = (uint32_t)p->cols,

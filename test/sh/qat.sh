@@ -86,8 +86,8 @@ bad() {
 bad 'qat.from_epoch: expected less than the 3 epochs of model "small", found 3' '{ "from_epoch": 3 }'
 bad 'qat.from_epoch: expected less than the 0 epochs of model "small", found 0' '{}' --set train.epochs=0
 bad 'qat.scales learned: the scale is floor/channel learned; expected absmax, percentile or mse, stored as F32' '{ "scales": "learned" }' \
-    --set formats.0.scale.rule=floor
-bad 'qat: ' '{ "rounding": "stochastic" }' --set formats.0.codec=LOOM_F4
+    --set "formats[0].scale.rule=floor"
+bad 'qat: ' '{ "rounding": "stochastic" }' --set "formats[0].codec=LOOM_F4" --set "formats[0].scale={\"per\":\"none\"}"
 "$lowbit" run configs/quick.json --quiet --set 'formats=["F32"]' --set train.epochs=1 --set data.train=64 --set data.test=10 --out "$tmp/file" >"$tmp/out" 2>&1
 bad 'qat: the weights of model "small" come from a file: nothing is trained' '{}' --set "model.weights=$(ls "$tmp"/file/trained/*.safetensors)"
 expect 2 "$lowbit" convert test/data/safetensors/all_dtypes.safetensors "$tmp/o" --format '{"codec": "I8", "qat": {}}'

@@ -170,7 +170,7 @@ Test(config, every_key)
     cr_expect(t->epochs == 0 && t->batch == 20 && t->lr == 0.01 && t->momentum == 0.9 && t->decay == 0.0001 && t->lr_decay == 0.5);
     cr_expect(t->loss == LB_MSE && t->reduction == LB_HALF && t->shuffle == LB_SHUFFLE_ONCE);
     cr_expect(e->train.epochs == 3 && e->n_seeds == 3 && e->seeds[0] == 0 && e->seeds[2] == 123456789012);
-    cr_expect(e->n_formats == 16 && e->n_modes == 4 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
+    cr_expect(e->n_formats == 16 && e->n_modes == 5 && e->n_backends == 3 && e->infer_batch == 1 && e->explain == 1);
     const struct lb_format_config *f = &e->formats[6];
     cr_expect(f->per == LB_PER_BLOCK && f->block == 16 && f->rule == LB_SCALE_ABSMAX && f->scale && f->scale->offset &&
               f->scale->block == 256);
@@ -193,6 +193,10 @@ Test(config, every_key)
     cr_expect_str_eq(f[8].name, "I4 round trip");
     cr_expect(e->activations && e->activations->rule == LB_SCALE_EVEN && e->calibration_samples == 10);
     cr_expect_str_eq(e->modes[3], "w4a8");
+    cr_expect_str_eq(e->modes[4], "integer");
+    cr_expect(e->quantize_sums == 1 && e->integer_block == 16 && e->layers == 1);
+    cr_expect(e->limits.memory_bytes == 100000 && e->limits.batch == 8 && e->limits.compute_factor == 0.5);
+    cr_expect(f[1].activations->zero_point == 1 && f[1].zero_point == 0);
     const struct lb_backend_config *b = e->backends;
     cr_expect_str_eq(b[1].name, "one");
     cr_expect_str_eq(b[1].backend, "cpu");

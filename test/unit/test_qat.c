@@ -118,12 +118,14 @@ static void find_inside(const struct lb_model *m, size_t i, const struct lb_form
     lb_scales_finish(&s);
 }
 
+static const char two_levels[] =
+    "{\"codec\": \"F4\", \"scale\": {\"per\": \"block\", \"block\": 8, \"format\": {\"codec\": \"F8_E4M3\", \"scale\": {\"per\": "
+    "\"tensor\"}}}}";
 static const char *const formats[] = {
     "{\"codec\": \"I4\", \"scale\": {\"per\": \"channel\"}}",
     "{\"codec\": \"F4\", \"scale\": {\"multiply\": 30, \"add\": 0.01}}",
     "{\"codec\": \"F4\", \"scale\": {\"per\": \"block\", \"block\": 4, \"rule\": \"floor\", \"format\": \"F8_E8M0\"}}",
-    "{\"codec\": \"F4\", \"scale\": {\"per\": \"block\", \"block\": 8, \"format\": {\"codec\": \"F8_E4M3\", \"scale\": {\"per\": "
-    "\"tensor\"}}}}",
+    two_levels,
     "{\"codec\": \"I4\", \"scale\": {\"per\": \"tensor\", \"rule\": \"fixed\", \"value\": 0.03}}",
     "{\"codec\": \"U4\", \"scale\": {\"per\": \"block\", \"block\": 5, \"rule\": \"asymmetric\"}}",
     "{\"codec\": \"U8\", \"scale\": {\"per\": \"tensor\"}}",

@@ -221,9 +221,8 @@ Test(vulkan_q, a_network_as_a_list)
 
 /* ---- Products, against cpu_ref ---- */
 
-static uint32_t *conv_result(const char *backend, const struct lb_q_conv *s)
+static uint32_t *conv_result(struct lb_dev *d, const struct lb_q_conv *s)
 {
-    struct lb_dev *d = open_device(backend, ~0u);
     const size_t words = (s->n * s->oh * s->ow * s->o + 3) / 4;
     void *w = weights(d, s->o, s->kh * s->kw * s->c / s->groups, LB_Q_S8, 1);
     const struct lb_q_conv2d o = {.x = bytes_on_device(d, s->n * s->h * s->w * s->c, 30),
@@ -236,43 +235,11 @@ static uint32_t *conv_result(const char *backend, const struct lb_q_conv *s)
     run_op(d, q_conv2d, &o);
     void *y = from_device(d, o.y, words);
     d->ops->q_weights_free(d->dev, w);
-    close_device();
     return y;
 }
 
-/* Slabs of output channels that neither begin nor end with a group. */
-Test(vulkan_q, groups_are_cut)
+static uint32_t *dense_result(struct lb_dev *d, size_t m, size_t n, size_t k, uint32_t type)
 {
-    static const char *const reaches[] = {"reach=300", "reach=150,tiles=1", "reach=210,tiles=2,dot=1"};
-    static const size_t outputs[] = {36, 1};
-    load_plugins();
-    for (size_t i = 0; i < COUNT(outputs); i++) {
-        const struct lb_q_conv s = {.n = 3,
-                                    .h = 4,
-                                    .w = 5,
-                                    .c = 32,
-                                    .o = 4 * outputs[i],
-                                    .kh = 1,
-                                    .kw = 2,
-                                    .stride = 1,
-                                    .pad = 2,
-                                    .dilation = 1,
-                                    .groups = 4,
-                                    .oh = 8,
-                                    .ow = 8};
-        const uint32_t *want = conv_result("cpu_ref", &s);
-        for (size_t r = 0; r < COUNT(reaches); r++) {
-            setenv("LOWBIT_VULKAN_TEST", reaches[r], 1);
-            same(reaches[r], want, conv_result("vulkan", &s), s.n * 64 * s.o / 4);
-        }
-        unsetenv("LOWBIT_VULKAN_TEST");
-    }
-    drop_all();
-}
-
-static uint32_t *dense_result(const char *backend, size_t m, size_t n, size_t k, uint32_t type)
-{
-    struct lb_dev *d = open_device(backend, ~0u);
     const size_t words = (m * n + 3) / 4;
     void *w = weights(d, n, k, type, 1);
     const struct lb_q_dense o = {.a = bytes_on_device(d, m * k, 40),
@@ -287,8 +254,30 @@ static uint32_t *dense_result(const char *backend, size_t m, size_t n, size_t k,
     run_op(d, q_dense, &o);
     void *y = from_device(d, o.c, words);
     d->ops->q_weights_free(d->dev, w);
-    close_device();
     return y;
+}
+
+/* Slabs of output channels that neither begin nor end with a group. */
+Test(vulkan_q, groups_are_cut)
+{
+    static const char *const settings[] = {"reach=300", "reach=210,tiles=2,dot=1"};
+    static const struct lb_q_conv cases[] = {
+        {.n = 3, .h = 4, .w = 5, .c = 32, .o = 144, .kh = 1, .kw = 2, .stride = 1, .pad = 2, .dilation = 1, .groups = 4, .oh = 8, .ow = 8},
+        {.n = 3, .h = 6, .w = 6, .c = 60, .o = 60, .kh = 3, .kw = 3, .stride = 1, .pad = 1, .dilation = 1, .groups = 60, .oh = 6, .ow = 6}};
+    const uint32_t *want[COUNT(cases)];
+    load_plugins();
+    struct lb_dev *d = open_device("cpu_ref", ~0u);
+    for (size_t i = 0; i < COUNT(cases); i++)
+        want[i] = conv_result(d, &cases[i]);
+    close_device();
+    for (size_t s = 0; s < COUNT(settings); s++) {
+        setenv("LOWBIT_VULKAN_TEST", settings[s], 1);
+        d = open_device("vulkan", ~0u);
+        for (size_t i = 0; i < COUNT(cases); i++)
+            same(settings[s], want[i], conv_result(d, &cases[i]), cases[i].n * cases[i].oh * cases[i].ow * cases[i].o / 4);
+        close_device();
+    }
+    drop_all();
 }
 
 /* Of each size of tiles, more than one; sums that are as long as int32 holds, and longer. */
@@ -300,17 +289,22 @@ Test(vulkan_q, large_products)
     } cases[] = {{257, 301, 1027, LB_Q_U4}, {140, 200, 784, LB_Q_S8}, {300, 13, 520, LB_Q_U8},
                  {7, 333, 512, LB_Q_S4},    {1, 70, 240000, LB_Q_U8}, {9, 8, 200001, LB_Q_S8}};
     static const char *const settings[] = {"tiles=0", "tiles=1", "tiles=2"};
+    const uint32_t *want[COUNT(cases)];
     load_plugins();
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        const size_t m = cases[i].m, n = cases[i].n, k = cases[i].k;
-        const uint32_t *want = dense_result("cpu_ref", m, n, k, cases[i].type);
-        for (size_t s = 0; s < COUNT(settings); s++) {
+    struct lb_dev *d = open_device("cpu_ref", ~0u);
+    for (size_t i = 0; i < COUNT(cases); i++)
+        want[i] = dense_result(d, cases[i].m, cases[i].n, cases[i].k, cases[i].type);
+    close_device();
+    for (size_t s = 0; s < COUNT(settings); s++) {
+        setenv("LOWBIT_VULKAN_TEST", settings[s], 1);
+        d = open_device("vulkan", ~0u);
+        for (size_t i = 0; i < COUNT(cases); i++) {
+            const size_t m = cases[i].m, n = cases[i].n, k = cases[i].k;
             char what[100];
             snprintf(what, sizeof what, "m=%zu n=%zu k=%zu %s", m, n, k, settings[s]);
-            setenv("LOWBIT_VULKAN_TEST", settings[s], 1);
-            same(what, want, dense_result("vulkan", m, n, k, cases[i].type), (m * n + 3) / 4);
+            same(what, want[i], dense_result(d, m, n, k, cases[i].type), (m * n + 3) / 4);
         }
-        unsetenv("LOWBIT_VULKAN_TEST");
+        close_device();
     }
     drop_all();
 }
