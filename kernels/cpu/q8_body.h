@@ -3,9 +3,7 @@
 #ifndef LB_Q8_BODY_H
 #define LB_Q8_BODY_H
 
-#include "kernels/cpu/q8_lanes.h"
-
-#define INLINE static inline __attribute__((always_inline))
+#include "kernels/cpu/q8_pack.h"
 
 #ifdef __AVX512VNNI__
 #define Q8_ISA "vnni"
@@ -266,67 +264,6 @@ static void unpack(const unsigned char *restrict codes, size_t lines, size_t pan
             for (size_t i = 0; i < Q8_LINE / 2; i++)
                 w[i + Q8_LINE / 2] = (int8_t)(((codes[i] >> 4) ^ flip) - s[i + Q8_LINE / 2]);
         }
-}
-
-/* Up to four k of up to 16 outputs, element by element; the others become 0. */
-static void pack_some(const unsigned char *b, size_t of_output, size_t of_k, size_t n, size_t left, unsigned char flip, int8_t *line)
-{
-    memset(line, 0, Q8_LINE);
-    for (size_t k = 0; k < Q8_K && k < left; k++)
-        for (size_t j = 0; j < n; j++)
-            line[j * Q8_K + k] = (int8_t)(b[j * of_output + k * of_k] ^ flip);
-}
-
-/* Four k of 16 outputs, which lie side by side. */
-INLINE void pack_line(const unsigned char *b, size_t ld, unsigned char flip, int8_t *line)
-{
-    unsigned char t[Q8_LINE];
-    for (size_t j = 0; j < Q8_PANEL; j++)
-        for (size_t k = 0; k < Q8_K; k++)
-            t[j * Q8_K + k] = b[k * ld + j] ^ flip;
-    memcpy(line, t, sizeof t);
-}
-
-/* Lines of 16 rows that lie one behind the other: VEC lines at a time; returns how many were made. */
-static size_t pack_turned(const unsigned char *b, size_t ld, size_t k, unsigned char flip, int8_t *w, size_t step)
-{
-    const ivec flips = ivec_set((int32_t)(flip * 0x01010101u));
-    size_t l = 0;
-    for (; (l + VEC) * Q8_K <= k; l += VEC)
-        for (size_t j = 0; j < Q8_PANEL; j += VEC) {
-            ivec r[VEC];
-            vec turned[VEC];
-            for (size_t i = 0; i < VEC; i++)
-                r[i] = ivec_xor(ivec_load(b + (j + i) * ld + l * Q8_K), flips);
-            memcpy(turned, r, sizeof turned);
-            vec_transpose(turned);
-            for (size_t i = 0; i < VEC; i++)
-                memcpy(w + (l + i) * step + j * Q8_K, &turned[i], sizeof turned[i]);
-        }
-    return l;
-}
-
-static void pack(const unsigned char *b, size_t ld, int turned, size_t n, size_t k, unsigned char flip, size_t p, size_t panels, int8_t *w,
-                 int32_t *sums)
-{
-    size_t first, l = 0;
-    const size_t lines = (k + Q8_K - 1) / Q8_K, step = q8_group(p, panels, &first) * Q8_LINE;
-    int8_t *line = w + q8_place(p * Q8_PANEL, 0, panels, lines);
-    const size_t of_output = turned ? ld : 1, of_k = turned ? 1 : ld;
-    ivec sum[PER_PANEL];
-    if (n == Q8_PANEL && turned)
-        l = pack_turned(b, ld, k, flip, line, step);
-    for (; n == Q8_PANEL && !turned && (l + 1) * Q8_K <= k; l++)
-        pack_line(b + l * Q8_K * ld, ld, flip, line + l * step);
-    for (; l < lines; l++)
-        pack_some(b + l * Q8_K * of_k, of_output, of_k, n, k - l * Q8_K, flip, line + l * step);
-    for (int j = 0; j < PER_PANEL; j++)
-        sum[j] = ivec_set(0);
-    for (l = 0; l < lines; l++)
-        for (int j = 0; j < PER_PANEL; j++)
-            sum[j] = q8_dot(sum[j], ivec_set(0x01010101), ivec_load(line + l * step + (size_t)j * VEC * 4));
-    for (int j = 0; j < PER_PANEL; j++)
-        ivec_store(sums + (size_t)j * VEC, sum[j]);
 }
 
 static void q8_init(struct q8_kernels *k)

@@ -67,23 +67,26 @@ static void prepare(struct gemm *g)
     g->zeros = some ? g->zeros : NULL;
 }
 
-/* Panel p of product `at`. */
-static void pack(const struct gemm *g, struct space *s, size_t at, size_t p)
+/* The group that begins with panel p, of product `at`. Returns where the next one begins. */
+static size_t pack(const struct gemm *g, struct space *s, size_t at, size_t p)
 {
     const struct lb_q_gemm *o = g->o;
-    const size_t j0 = p * Q8_PANEL, n = conv_min(o->n - j0, Q8_PANEL);
+    size_t first;
+    const size_t group = q8_group(p, g->panels, &first), j0 = p * Q8_PANEL, n = conv_min(o->n - j0, group * Q8_PANEL);
     const unsigned char *b = q_bytes(o->b) + at * o->b_step + j0 * (o->trans_b ? o->b_row : 1);
     const uint32_t a_zero = (uint32_t)(o->a_zero + q_flip(o->a_type));
-    g->d->k.q8.pack(b, o->b_row, o->trans_b, n, o->k, o->b_type == LB_Q_U8 ? 0x80 : 0, p, g->panels, s->w, s->sums + j0);
-    for (size_t j = j0; j < j0 + Q8_PANEL; j++)
+    g->d->k.q8.pack(b, o->b_row, o->trans_b, n, o->k, o->b_type == LB_Q_U8 ? 0x80 : 0, group, s->w + p * g->lines * Q8_LINE, s->sums + j0);
+    for (size_t j = j0; j < j0 + group * Q8_PANEL; j++)
         s->start[j] = (int32_t)(0 - a_zero * ((uint32_t)s->sums[j] - (uint32_t)o->k * (g->zeros ? (uint32_t)g->zeros[j] : 0)));
+    return p + group;
 }
 
 static void pack_job(void *arg, size_t job)
 {
     const struct gemm *g = arg;
-    for (size_t p = g->panels * job / g->threads; p < g->panels * (job + 1) / g->threads; p++)
-        pack(g, &g->space[0], g->at, p);
+    const size_t groups = (g->panels + Q8_WIDE - 1) / Q8_WIDE, end = groups * (job + 1) / g->threads * Q8_WIDE;
+    for (size_t p = groups * job / g->threads * Q8_WIDE; p < conv_min(end, g->panels);)
+        p = pack(g, &g->space[0], g->at, p);
 }
 
 static void multiply(const struct gemm *g, const struct space *s, size_t at)
@@ -117,8 +120,8 @@ static void run_job(void *arg, size_t job)
     struct gemm *g = arg;
     const size_t first = g->o->batch * job / g->jobs, end = g->o->batch * (job + 1) / g->jobs;
     for (size_t at = first; at < end; at++) {
-        for (size_t p = 0; p < g->panels && (at == first || g->o->b_step); p++)
-            pack(g, &g->space[job], at, p);
+        for (size_t p = 0; p < g->panels && (at == first || g->o->b_step);)
+            p = pack(g, &g->space[job], at, p);
         multiply(g, &g->space[job], at);
     }
 }

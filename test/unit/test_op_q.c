@@ -46,6 +46,8 @@ static void draw_weights(struct op_run *t, struct weights *w, size_t rows, size_
                                 .bias = w->bias,
                                 .multiplier = w->multiplier,
                                 .shift = w->shift};
+    for (size_t i = 0; i < rows && op_draw(t, 0, 4) == 0; w->m.bias = NULL)
+        w->bias[i++] = 0;
     for (size_t i = 0; i < rows * cols; i++)
         w->w[i] = code_of(&w->m, i / cols, i % cols) - (zeros ? zero[i / cols] : 0);
 }
