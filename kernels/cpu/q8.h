@@ -65,7 +65,8 @@ struct q8_kernels {
     /* y[i] of v[i], i < n. f: n numbers, of which up to 15 more are read, or where `one` is set 16 times the same. v, f and y need no
      * alignment. */
     void (*requantize)(const int32_t *v, size_t n, const double *f, int one, const struct q8_out *o, unsigned char *y);
-    /* `lines` lines of W of 4 bits, 32 bytes each, the first 32 W in the low halves, become ((code ^ flip) - sub[j]), sub (64) */
+    /* W of 4 bits of a group of so many panels, a line of a panel being 32 bytes with the first 32 W in their low halves: (code ^ flip) - sub, modulo 2^8,
+     * sub (panels, 64). */
     void (*unpack)(const unsigned char *codes, size_t lines, size_t panels, unsigned char flip, const int8_t *sub, int8_t *w);
     /* B, (n, k) where `turned`, else (k, n), becomes a group of so many panels, the last of which has at least one output; sums: of W, 16 a panel. */
     void (*pack)(const unsigned char *b, size_t ld, int turned, size_t n, size_t k, unsigned char flip, size_t panels, int8_t *w,

@@ -44,7 +44,7 @@ static inline size_t q_panels_place(const struct q_panels *p, size_t output, siz
 int8_t q_weight(const struct cpu_q_weights *w, size_t output, size_t col);
 /* Makes `start` what it has to be for a zero of A (unsigned). */
 void q_panels_start(struct q_panels *p, int32_t zero);
-/* W of the panels of the group that begins at panel p, from codes; k of each output: `cols`. */
+/* W of the group that begins with panel `first`, from codes; `cols` of k exist. */
 void q_panels_unpack(const struct cpu_device *d, const struct q_panels *p, size_t first, size_t cols, int8_t *w);
 
 /* ---- Convolutions as ordinary ones: cpu_q_plan.c ---- */
@@ -84,18 +84,19 @@ struct q_product {
     struct q8_task t;            /* of all rows, all panels; outers: 1 */
     const unsigned char *copied; /* copies of the last rows, of which more is read than there is */
     size_t copies, copied_ld;
-    const int8_t *ones; /* where there are zeros; t.sums is made with it */
-    int32_t *sums;
-    const struct q_panels *codes; /* where W are not there; */
-    size_t cols;
-    int8_t *unpacked; /* (threads, q_product_unpacked) */
+    const int8_t *ones;           /* with t.zeros: as in struct q_panels */
+    int32_t *sums;                /* with t.zeros: (t.rows), to be filled */
+    const struct q_panels *codes; /* where t.w is NULL */
+    size_t cols;                  /* of k that exist */
+    int8_t *unpacked;             /* (threads, q_product_unpacked) */
     size_t jobs;
     int by_rows;
 };
 
+/* Bytes of scratch memory of a thread for W of p, and for copies of rows of k bytes. */
 size_t q_product_unpacked(const struct q_panels *p);
-/* Scratch memory for the copies, at most, and copies those rows of o->a that need it. */
 size_t q_product_copies(size_t k);
+/* Copies those rows that need it: the last ones of t, which begin `bytes` bytes behind a. */
 void q_product_copy(struct q_product *g, struct lb_ref a, size_t bytes, unsigned char *copied);
 /* On so many threads; with one it may be called on any. */
 void q_product_run(struct q_product *g, size_t threads);

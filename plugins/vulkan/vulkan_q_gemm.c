@@ -135,7 +135,8 @@ static int make(struct vulkan_device *d, const struct lb_q_gemm *o, struct part 
 static int fits(const struct vulkan_device *d, const struct lb_q_gemm *o, size_t matrices)
 {
     const size_t words = d->t.reach, bytes = 4 * (words - 1), size = o->out.type == LB_Q_S32 ? 4 : 1, b = different(o, matrices);
-    return b * matrix_words(o, o->n) <= words && extent(matrices, o->a_step, o->m, o->a_row, o->k) <= bytes &&
+    return b * matrix_words(o, o->n) <= words && matrices * o->m <= words /* the rows' sums */ &&
+           extent(matrices, o->a_step, o->m, o->a_row, o->k) <= bytes &&
            extent(matrices, o->c_step, o->m, o->c_row, o->n) * size <= bytes &&
            extent(b, o->b_step, o->trans_b ? o->n : o->k, o->b_row, o->trans_b ? o->k : o->n) <= bytes;
 }
@@ -144,7 +145,8 @@ static int fits(const struct vulkan_device *d, const struct lb_q_gemm *o, size_t
 static int make_parts(struct vulkan_device *d, const struct lb_q_gemm *o, size_t matrix)
 {
     const size_t bytes = 4 * (d->t.reach - 1), a = o->a_row + o->k, c = (o->c_row + o->n) * (o->out.type == LB_Q_S32 ? 4 : 1);
-    const size_t rows = bytes / (a > c ? a : c), b = matrix_words(o, 1) * 4 + (o->trans_b ? o->b_row : 1), cols = bytes / b;
+    const size_t rows = bytes / ((a > c ? a : c) + sizeof(int32_t)), b = matrix_words(o, 1) * 4 + (o->trans_b ? o->b_row : 1),
+                 cols = bytes / b;
     struct part p = {.matrix = matrix, .matrices = 1};
     for (; p.col < o->n; p.col += p.cols) {
         p.cols = least(o->n - p.col, cols ? cols : 1);

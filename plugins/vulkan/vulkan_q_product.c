@@ -49,6 +49,17 @@ static const struct shape tiles[SHAPES] = {[SHAPE_LOW] = {"kernels/vulkan/q_tile
                                            [SHAPE_WIDE] = {"kernels/vulkan/q_tiles.comp", {256, 16, 16, 1, 1, 8}, 64, 64}};
 enum { FEW_SHARING = 4 /* columns that share rows: fewer are made plainly */ };
 
+/* 1: the tiles of GPUs on every device; 2: none, as in vulkan_tiles. */
+static uint64_t tiles_setting(void)
+{
+    return vulkan_test_setting("tiles", 0);
+}
+
+static int is_cpu(const struct vulkan_device *d)
+{
+    return d->t.type == VK_PHYSICAL_DEVICE_TYPE_CPU && !tiles_setting();
+}
+
 /* Whether so many bytes of the input always lie side by side, and begin at a multiple of their number. */
 static int is_aligned(const struct vulkan_q_product *p, uint32_t bytes)
 {
@@ -74,7 +85,7 @@ static int kernel_of(struct vulkan_device *d, const struct vulkan_q_product *p, 
 {
     char defines[100];
     const struct vulkan_shader s = {file, defines, spec, 0, NULL};
-    const int pairs = d->t.type == VK_PHYSICAL_DEVICE_TYPE_CPU && d->t.int64;
+    const int pairs = is_cpu(d) && d->t.int64;
     snprintf(defines, sizeof defines, "%s%s%s%s%s%s%s%s%s", p->conv ? "CONV2D" : "MATRICES", p->transposed ? " TRANSPOSED" : "",
              is_aligned(p, 4) ? " ALIGNED" : "", pairs && is_aligned(p, 8) ? " INPUT_PAIRS" : "", pairs ? " WEIGHT_PAIRS" : "",
              p->nibbles ? " NIBBLES" : "", p->to_s32 ? " TO_S32" : "", d->t.dot ? " DOT" : "", more);
@@ -130,16 +141,15 @@ static int fits(const struct vulkan_device *d, const struct shape *s)
 /* The tiles that suit, or NULL. Those of a convolution in groups are not cut by output channels. */
 static const struct shape *shape_of(const struct vulkan_device *d, const struct vulkan_q_product *p)
 {
-    const uint64_t setting = vulkan_test_setting("tiles", 0); /* as in vulkan_tiles */
-    const int is_cpu = d->t.type == VK_PHYSICAL_DEVICE_TYPE_CPU && !setting, in_groups = p->conv && groups_of(p) > 1;
+    const int in_groups = p->conv && groups_of(p) > 1;
     const uint32_t columns = in_groups ? p->args.rest[Q_OUTPUTS] : p->args.n;
-    if (setting == 2 || p->args.m == 1 || columns < FEW_SHARING || (in_groups && p->args.n != columns * groups_of(p)))
+    if (tiles_setting() == 2 || p->args.m == 1 || columns < FEW_SHARING || (in_groups && p->args.n != columns * groups_of(p)))
         return NULL;
-    const struct shape *all = is_cpu ? lanes : tiles;
+    const struct shape *all = is_cpu(d) ? lanes : tiles;
     const struct shape *s = &all[p->args.m <= all[SHAPE_LOW].tall    ? SHAPE_LOW
                                  : columns <= all[SHAPE_NARROW].wide ? SHAPE_NARROW
                                                                      : SHAPE_WIDE];
-    return is_cpu ? (vulkan_can_lanes(d) ? s : NULL) : (fits(d, s) ? s : NULL);
+    return (all == lanes ? vulkan_can_lanes(d) : fits(d, s)) ? s : NULL;
 }
 
 int vulkan_q_product(struct vulkan_device *d, struct vulkan_q_product *p)
@@ -188,11 +198,17 @@ static int run(struct vulkan_device *d, const struct layer *l, size_t from, size
     return vulkan_q_product(d, &p);
 }
 
+static size_t most_of(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static int run_layer(struct vulkan_device *d, struct layer *l, size_t rows, size_t terms)
 {
     const struct vulkan_q_weights *w = l->w;
-    const size_t reach = 4 * d->t.reach, x = l->x_unit, y = l->y_unit * size_of(l), larger = x > y ? x : y;
-    const size_t most = larger && reach > larger ? (reach - 4) / larger : 1;
+    const size_t sums = w->zeros ? 4 * l->positions * groups_of(&l->p) : 0;
+    const size_t largest = most_of(most_of(l->x_unit, l->y_unit * size_of(l)), sums);
+    const size_t reach = 4 * d->t.reach, most = largest && reach > largest ? (reach - 4) / largest : 1;
     if (rows != w->rows || terms != w->cols)
         return vulkan_fail(d, "%s: weights of %zu x %zu for a product of %zu x %zu", l->op, w->rows, w->cols, rows, terms);
     if (!l->positions)

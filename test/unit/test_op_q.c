@@ -46,8 +46,10 @@ static void draw_weights(struct op_run *t, struct weights *w, size_t rows, size_
                                 .bias = w->bias,
                                 .multiplier = w->multiplier,
                                 .shift = w->shift};
-    for (size_t i = 0; i < rows && op_draw(t, 0, 4) == 0; w->m.bias = NULL)
-        w->bias[i++] = 0;
+    if (op_draw(t, 0, 4) == 0) {
+        w->m.bias = NULL;
+        memset(w->bias, 0, rows * sizeof *w->bias);
+    }
     for (size_t i = 0; i < rows * cols; i++)
         w->w[i] = code_of(&w->m, i / cols, i % cols) - (zeros ? zero[i / cols] : 0);
 }
@@ -73,6 +75,8 @@ static void one_dense(struct op_run *t)
     struct q_pair c;
     draw_weights(t, &w, n, k);
     struct lb_q_dense op = {.m = m, .n = n, .k = k, .a_type = q_draw_type(t), .out = q_draw_out(t, 1)};
+    if (op.out.type == LB_Q_S32 && op_draw(t, 0, 1))
+        w.m.multiplier = w.m.shift = NULL;
     op.a_zero = q_draw_zero(t, op.a_type);
     op_name(t, "m=%zu n=%zu k=%zu a=%s w=%s out=%s threads=%u", m, n, k, type_names[op.a_type], type_names[w.m.type],
             type_names[op.out.type], threads);
