@@ -3,7 +3,7 @@
  * pass by. */
 #include "plugins/cpu/cpu_q.h"
 
-enum { ROWS_BYTES = 128 << 10, LEAST_ROWS = 48 };
+enum { ROWS_BYTES = 320 << 10, ROWS_OF_TILES = 48 /* a multiple of the rows of tiles of four panels */ };
 
 size_t q_product_unpacked(const struct q_panels *p)
 {
@@ -115,10 +115,9 @@ static void product(void *arg, size_t job)
 {
     const struct q_product *g = arg;
     const struct share s = share_of(g, job);
-    const size_t fit = ROWS_BYTES / (g->t.lines * Q8_K + 1), all = s.i1 - s.i0, most = fit < LEAST_ROWS ? LEAST_ROWS : fit;
-    const size_t blocks = (all + most - 1) / most;
-    for (size_t b = 0; b < blocks; b++)
-        some_panels(g, job, s.i0 + all * b / blocks, s.i0 + all * (b + 1) / blocks, s.p0, s.p1);
+    const size_t fit = ROWS_BYTES / (g->t.lines * Q8_K + 1) / ROWS_OF_TILES * ROWS_OF_TILES, rows_at_once = fit ? fit : ROWS_OF_TILES;
+    for (size_t i = s.i0; i < s.i1; i += rows_at_once)
+        some_panels(g, job, i, conv_min(i + rows_at_once, s.i1), s.p0, s.p1);
 }
 
 void q_product_run(struct q_product *g, size_t threads)
