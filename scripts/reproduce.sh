@@ -98,6 +98,7 @@ keep() { # folder, name: compares each table with the committed one, and takes i
         sed "s/(outputs.svg)/($2.outputs.svg)/" "$1/comparison.md" >"$kept/$2.comparison.md"
         cp "$1/outputs.svg" "$kept/$2.outputs.svg"
     fi
+    if [ $check = no ] && [ "$2" = roadmap ]; then BUILD="$build" scripts/roadmap.sh "$1" >"$kept/roadmap.targets.md"; fi
     case $2 in
     zoo*) for file in pareto layers codes; do [ ! -e "$1/$file.svg" ] || cp "$1/$file.svg" "$kept/$2.$file.svg"; done ;;
     esac

@@ -92,10 +92,6 @@ static int find_shared(struct job *j, struct lb_scales *shared, struct lb_err *e
     const struct lb_round *r = j->r;
     const size_t shape[2] = {j->rows, j->cols};
     struct lb_groups g;
-    if (r->scales) {
-        j->s = r->scales;
-        return 0;
-    }
     if (r->calibrated) {
         j->s = &r->s;
         j->z = lb_scale_has_zero(r->f->config) ? &r->z : NULL;
@@ -118,7 +114,7 @@ int lb_round_matrix(const struct lb_round *r, float *x, size_t rows, size_t cols
                     .rows = rows,
                     .cols = cols,
                     .row = (cols + unit - 1) / unit * unit,
-                    .by_rows = scales_of_rows && !r->calibrated && !r->scales,
+                    .by_rows = scales_of_rows && !r->calibrated,
                     .jobs = r->host->threads};
     struct lb_scales shared = {0};
     j.part = lb_alloc(j.jobs, sizeof *j.part, err);

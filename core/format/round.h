@@ -10,9 +10,8 @@ struct lb_round {
     const struct lb_host *host; /* whose threads share the rows */
     int calibrated;             /* all scales are s, and zero points z */
     float s, z;
-    const float *scales; /* of the whole matrix, as 8.10 orders them, of formats without zero points; NULL: found anew */
-    float *inside;       /* (rows, cols) receives 1 where x lies within the codec's range (7.9), else +0; NULL: not wanted */
-    uint64_t seed;       /* stochastic rounding: x[0] has index `first` */
+    float *inside; /* (rows, cols) receives 1 where x lies within the codec's range (7.9), else +0; NULL: not wanted */
+    uint64_t seed; /* stochastic rounding: x[0] has index `first` */
     uint32_t stream;
     uint64_t first;
 };

@@ -5,7 +5,6 @@
 #include "core/nn/qat_impl.h"
 #include "kernels/canon.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { STREAM_WEIGHTS = 0x50000, STREAM_READ = 0x60000 }; /* + the parameter, or the layer's place in the config */
@@ -63,7 +62,7 @@ int lb_qat_check(const struct lb_qat_config *c, const struct lb_format *f, struc
 /* Binary32 as it is: nothing to do. */
 static int changes_nothing(const struct lb_format *f)
 {
-    return f->codec->bits >= 32 && f->codec->kind == LB_FLOAT && f->config->rule == LB_SCALE_NONE;
+    return f->codec->bits >= 32 && f->codec->kind == LB_FLOAT && f->config->rule == LB_SCALE_NONE && f->config->overflow < 0;
 }
 
 /* Whether numbers may lie beyond the range that scaled codes have. */
@@ -140,13 +139,12 @@ static int make_room(struct lb_net *n, struct lb_qat_item *it, int fake, struct 
     size_t elems;
     if (lb_mul(it->rows ? it->rows : n->batch, it->cols, &elems) || elems > UINT32_MAX)
         return lb_fail(err, "qat: %zu rows of %zu numbers: expected fewer than 2^32 in all", it->rows ? it->rows : n->batch, it->cols);
-    if (fake && (lb_buf_create(n->d, elems, &it->v, err) || (it->clips && lb_buf_create(n->d, elems, &it->mask, err))))
+    if (fake && (lb_buf_create(n->d, elems, &it->v, err) || (it->clips && !it->own && lb_buf_create(n->d, elems, &it->mask, err))))
         return -1;
-    if (it->quantizer || !n->d->ops->buf_create)
-        return 0;
-    it->host_v = lb_alloc(elems, sizeof(float), err);
-    it->host_mask = it->clips ? lb_alloc(elems, sizeof(float), err) : NULL;
-    return it->host_v && (it->host_mask || !it->clips) ? 0 : -1;
+    for (int i = 0; n->d->ops->buf_create && !it->quantizer && i < 2; i++)
+        if (!(it->room[i] = lb_alloc(elems, sizeof(float), err)))
+            return -1;
+    return 0;
 }
 
 /* rows and cols of the item are set. x: NULL, or a parameter's numbers. */
@@ -170,7 +168,6 @@ static int init_item(struct lb_net *n, struct lb_qat_item *it, const struct lb_f
         return -1;
     it->clips = fake && c->clip && may_clip(it);
     it->r = (struct lb_round){.f = &it->f, .host = &n->d->host, .seed = n->qat->q.seed, .stream = stream};
-    it->r.scales = it->own ? it->own->found.s : NULL;
     if (!it->config.calibrated && ask_device(n, it, 0, err)) /* calibrated ones before each epoch */
         return -1;
     return make_room(n, it, fake, err);
@@ -181,8 +178,8 @@ static void free_item(struct lb_net *n, struct lb_qat_item *it)
     free_quantizers(n, it);
     lb_buf_destroy(n->d, &it->v);
     lb_buf_destroy(n->d, &it->mask);
-    lb_free(it->host_v);
-    lb_free(it->host_mask);
+    lb_free(it->room[0]);
+    lb_free(it->room[1]);
     lb_qat_own_destroy(it->own);
 }
 
@@ -262,9 +259,12 @@ int lb_qat_epoch(struct lb_net *n, struct lb_model *m, struct lb_err *err)
         struct lb_qat_item *it = &n->qat->read[i];
         if (!it->f.codec)
             continue;
+        float s, z;
         free_quantizers(n, it);
-        it->r.calibrated = 1;
-        if (lb_calibrate_input(&c, i, &it->f, &it->r.s, &it->r.z, err) || ask_device(n, it, it->r.s, err))
+        lb_qat_own_destroy(it->own);
+        it->own = NULL;
+        if (lb_calibrate_input(&c, i, &it->f, &s, &z, err) || ask_device(n, it, s, err) ||
+            (!it->quantizer && lb_qat_own_create_one(s, z, &it->own, err)))
             return -1;
         note_unlike(n, it);
     }
@@ -292,35 +292,62 @@ static int by_device(struct lb_net *n, const struct lb_qat_item *it, void *quant
     return LB_RUN(n->d, quantize, &op, err);
 }
 
+static struct lb_encode encoding_of(const struct lb_net *n, const struct lb_qat_item *it)
+{
+    return (struct lb_encode){.rounding = it->config.rounding,
+                              .overflow = it->config.overflow,
+                              .seed = n->qat->q.seed,
+                              .stream = it->stream,
+                              .first = n->qat->step << 32};
+}
+
+/* The numbers of a buffer, copied into `room` where the device has memory of its own. NULL where they cannot be read. */
+static float *on_host(struct lb_net *n, const struct lb_buf *b, size_t elems, float *room, struct lb_err *err)
+{
+    if (!n->d->ops->buf_create)
+        return b->ptr;
+    return lb_buf_read(n->d, b, 0, room, elems, err) ? NULL : room;
+}
+
+static int to_device(struct lb_net *n, struct lb_buf *b, const float *x, size_t elems, struct lb_err *err)
+{
+    return n->d->ops->buf_create ? lb_buf_write(n->d, b, 0, x, elems, err) : 0;
+}
+
+static int by_own(struct lb_net *n, struct lb_qat_item *it, struct lb_buf *x, struct lb_buf *y, size_t rows, struct lb_err *err)
+{
+    const size_t elems = rows * it->cols;
+    const struct lb_encode how = encoding_of(n, it);
+    const float *from = on_host(n, x, elems, it->room[0], err);
+    float *to = n->d->ops->buf_create ? it->room[1] : y->ptr;
+    if (!from)
+        return -1;
+    lb_qat_own_forward(it, &n->d->host, from, elems, &how, to);
+    return to_device(n, y, to, elems, err);
+}
+
 static int by_host(struct lb_net *n, struct lb_qat_item *it, struct lb_buf *x, struct lb_buf *y, size_t rows, struct lb_err *err)
 {
     const size_t elems = rows * it->cols;
-    const struct lb_encode how = {.rounding = it->config.rounding,
-                                  .overflow = it->config.overflow,
-                                  .seed = it->r.seed,
-                                  .stream = it->stream,
-                                  .first = n->qat->step << 32};
-    float *v = lb_qat_view(n, y), *mask = it->clips ? lb_qat_view(n, &it->mask) : NULL;
-    const int views = v != NULL;
-    v = views ? v : it->host_v;
-    mask = views ? mask : it->host_mask;
-    if (v != x->ptr && lb_buf_read(n->d, x, 0, v, elems, err))
+    float *v = on_host(n, x, elems, it->room[0], err);
+    if (!v)
         return -1;
-    if (it->own && it->own->rest)
-        lb_qat_own_forward(it, &n->d->host, v, &how, v, mask);
-    else {
-        it->r.first = how.first;
-        it->r.inside = mask;
-        if (lb_round_matrix(&it->r, v, rows, it->cols, err))
-            return -1;
-    }
-    return !views && (lb_buf_write(n->d, y, 0, v, elems, err) || (mask && lb_buf_write(n->d, &it->mask, 0, mask, elems, err))) ? -1 : 0;
+    if (v != it->room[0] && x != y)
+        v = memcpy(y->ptr, v, elems * sizeof *v);
+    it->r.first = n->qat->step << 32;
+    it->r.inside = !it->clips ? NULL : n->d->ops->buf_create ? it->room[1] : it->mask.ptr;
+    return lb_round_matrix(&it->r, v, rows, it->cols, err) || to_device(n, y, v, elems, err) ||
+                   (it->clips && to_device(n, &it->mask, it->r.inside, elems, err))
+               ? -1
+               : 0;
 }
 
 static int worth(struct lb_net *n, struct lb_qat_item *it, struct lb_buf *x, struct lb_buf *y, size_t batch, struct lb_err *err)
 {
     const size_t rows = rows_of(it, batch);
-    return it->quantizer ? by_device(n, it, it->quantizer, x, y, rows, err) : by_host(n, it, x, y, rows, err);
+    return it->quantizer ? by_device(n, it, it->quantizer, x, y, rows, err)
+           : it->own     ? by_own(n, it, x, y, rows, err)
+                         : by_host(n, it, x, y, rows, err);
 }
 
 static int is_fake(const struct lb_net *n)
@@ -358,40 +385,47 @@ struct lb_buf *lb_qat_x(struct lb_net *n, size_t layer)
 
 /* ---- Backward ---- */
 
-/* g becomes +0 where x lies beyond the range. */
-static int clip(struct lb_net *n, struct lb_qat_item *it, struct lb_buf *x, struct lb_buf *g, size_t batch, struct lb_err *err)
+/* g, the gradient of what x is worth, becomes that of x: +0 where x lies beyond the range. */
+static int clip(struct lb_net *n, struct lb_qat_item *it, struct lb_buf *x, struct lb_buf *g, size_t rows, struct lb_err *err)
+{
+    const struct lb_act_op op = {.y = ref(&it->mask), .dy = ref(g), .dx = ref(g), .n = rows * it->cols, .act = LB_RELU};
+    return (it->inside && by_device(n, it, it->inside, x, &it->mask, rows, err)) || LB_RUN(n->d, act_grad, &op, err) ? -1 : 0;
+}
+
+/* The same by scales that stay; learned ones see the gradient first. */
+static int clip_own(struct lb_net *n, struct lb_qat_item *it, struct lb_buf *x, struct lb_buf *g, size_t rows, struct lb_err *err)
+{
+    const size_t elems = rows * it->cols;
+    const struct lb_encode how = encoding_of(n, it);
+    const float *from = on_host(n, x, elems, it->room[0], err);
+    float *gradient = from ? on_host(n, g, elems, it->room[1], err) : NULL;
+    if (!gradient)
+        return -1;
+    lb_qat_own_backward(it, &n->d->host, from, elems, &how, gradient);
+    return it->clips ? to_device(n, g, gradient, elems, err) : 0;
+}
+
+static int gradient_of(struct lb_net *n, struct lb_qat_item *it, struct lb_buf *x, struct lb_buf *g, size_t batch, struct lb_err *err)
 {
     const size_t rows = rows_of(it, batch);
-    const struct lb_act_op op = {.y = ref(&it->mask), .dy = ref(g), .dx = ref(g), .n = rows * it->cols, .act = LB_RELU};
-    if (!it->clips)
-        return 0;
-    return (it->inside && by_device(n, it, it->inside, x, &it->mask, rows, err)) || LB_RUN(n->d, act_grad, &op, err) ? -1 : 0;
+    if (it->own && (it->clips || it->own->sum))
+        return clip_own(n, it, x, g, rows, err);
+    return it->clips ? clip(n, it, x, g, rows, err) : 0;
 }
 
 int lb_qat_input_gradient(struct lb_net *n, size_t layer, size_t batch, struct lb_buf *dx, struct lb_err *err)
 {
-    return is_fake(n) ? clip(n, &n->qat->read[layer], lb_net_x(n, layer), dx, batch, err) : 0;
-}
-
-static int learn_scales(struct lb_net *n, struct lb_qat_item *it, size_t param, const struct lb_step_args *a, struct lb_err *err)
-{
-    const float *g = lb_qat_view(n, &n->g[param]);
-    if (!it->own || !it->own->rest)
-        return 0;
-    if (!g && lb_buf_read(n->d, &n->g[param], 0, it->host_v, it->rows * it->cols, err))
-        return -1;
-    lb_qat_own_step(it, &n->d->host, a, g ? g : it->host_v);
-    return 0;
+    return is_fake(n) ? gradient_of(n, &n->qat->read[layer], lb_net_x(n, layer), dx, batch, err) : 0;
 }
 
 int lb_qat_gradients(struct lb_net *n, const struct lb_step_args *a, struct lb_err *err)
 {
-    if (!is_fake(n))
-        return 0;
-    for (size_t i = 0; i < n->m->n_params; i++) {
+    for (size_t i = 0; is_fake(n) && i < n->m->n_params; i++) {
         struct lb_qat_item *it = &n->qat->param[i];
-        if (learn_scales(n, it, i, a, err) || clip(n, it, &n->w[i], &n->g[i], 0, err))
+        if (gradient_of(n, it, &n->w[i], &n->g[i], 0, err))
             return -1;
+        if (it->own && it->own->sum)
+            lb_qat_own_learn(it, a);
     }
     return 0;
 }
@@ -410,61 +444,4 @@ int lb_qat_stepped(struct lb_net *n, int ends_epoch, struct lb_err *err)
         if (t->param[i].f.codec && worth(n, &t->param[i], &n->w[i], &n->w[i], 0, err))
             return -1;
     return 0;
-}
-
-/* ---- Scales in a file ---- */
-
-static const char *scale_name(const char *parameter, char *buf, size_t size)
-{
-    snprintf(buf, size, "%.31s.scale", parameter);
-    return buf;
-}
-
-int lb_qat_scales(const struct lb_net *n, struct lb_safetensors *st, struct lb_err *err)
-{
-    for (size_t i = 0; i < n->m->n_params; i++) {
-        const struct lb_qat_own *o = n->qat->param[i].own;
-        struct lb_tensor t = {0};
-        char name[48];
-        if (!o)
-            continue;
-        if (lb_tensor_init(&t, LB_F32, 1, &o->found.g.n, err))
-            return -1;
-        memcpy(t.data, o->found.s, t.bytes);
-        const int r = lb_safetensors_add(st, scale_name(n->m->params[i].name, name, sizeof name), &t, err);
-        lb_tensor_finish(&t);
-        if (r)
-            return -1;
-    }
-    return 0;
-}
-
-int lb_qat_has_scales(const struct lb_safetensors *trained, const char *parameter)
-{
-    char name[48];
-    return lb_safetensors_find(trained, scale_name(parameter, name, sizeof name)) != NULL;
-}
-
-int lb_qat_encode(const struct lb_model *m, size_t i, const struct lb_format *f, const struct lb_safetensors *trained,
-                  struct lb_safetensors *st, struct lb_format_stats *stats, struct lb_err *err)
-{
-    const struct lb_param_tensor *p = &m->params[i];
-    struct lb_scales s = {0};
-    char name[48];
-    const struct lb_tensor *t = lb_safetensors_find(trained, scale_name(p->name, name, sizeof name));
-    if (lb_groups_of(f, p->ndim, p->shape, &s.g, err))
-        return -1;
-    if (!t || t->dtype != LB_F32 || t->elems != s.g.n)
-        return lb_fail(err, "tensor %s: expected %zu F32 scales", name, s.g.n);
-    s.s = lb_alloc(s.g.n, sizeof *s.s, err);
-    s.codes = lb_alloc(s.g.n, sizeof *s.s, err);
-    s.code_bytes = s.g.n * sizeof *s.s;
-    int r = s.s && s.codes ? 0 : -1;
-    if (!r) {
-        memcpy(s.s, t->data, s.code_bytes);
-        memcpy(s.codes, t->data, s.code_bytes);
-        r = lb_format_encode_near(f, p->name, p->value, p->value, &s, p->ndim, p->shape, st, stats, err);
-    }
-    lb_scales_finish(&s);
-    return r;
 }

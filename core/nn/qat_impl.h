@@ -12,12 +12,9 @@ struct lb_qat_own {
     struct lb_scales found; /* found.s: as they are now */
     struct lb_qat_segment {
         size_t at, n, group; /* elements at .. at + n - 1, up to 256 of the group */
-    } * segment;
+    } * segment;             /* NULL: all are of one group */
     size_t n_segments;
-    float *gain;     /* (groups) of the gradient: 1 / sqrt(elements * top) */
-    float *rest;     /* (elems) what a change of the scale changes: q - t inside, q beyond */
-    float *sum;      /* (segments) */
-    float *velocity; /* (groups) momentum */
+    float *sum, *gain, *velocity; /* of learned ones: by segment; by group: 1 / sqrt(elements * top), and the momentum */
 };
 
 /* A parameter, or what a layer reads. */
@@ -26,12 +23,12 @@ struct lb_qat_item {
     struct lb_format_config config;
     size_t rows, cols; /* rows 0: samples of the batch */
     uint32_t stream;
-    int clips;                 /* numbers may lie beyond the codec's range, and that counts */
-    void *quantizer, *inside;  /* of the device; NULL: the host does it */
-    struct lb_round r;         /* on the host */
-    struct lb_buf v, mask;     /* what numbers are worth; where gradients go on (above 0) */
-    float *host_v, *host_mask; /* room on the host, where the device has memory of its own */
-    struct lb_qat_own *own;
+    int clips;                /* numbers may lie beyond the codec's range, and that counts */
+    void *quantizer, *inside; /* of the device; NULL: the host does it, */
+    struct lb_qat_own *own;   /* by scales that stay, or else */
+    struct lb_round r;        /* by scales that it finds */
+    struct lb_buf v, mask;    /* what numbers are worth; where gradients go on (above 0), unless `own` says it */
+    float *room[2];           /* on the host, where the device has memory of its own */
 };
 
 struct lb_qat_net {
@@ -54,19 +51,16 @@ int lb_qat_gradients(struct lb_net *n, const struct lb_step_args *a, struct lb_e
 
 /* ---- Among qat*.c ---- */
 
-/* Host memory of a buffer, or NULL where the device has its own. */
-static inline float *lb_qat_view(const struct lb_net *n, const struct lb_buf *b)
-{
-    return n->d->ops->buf_create ? NULL : b->ptr;
-}
-
-/* qat_own.c. x: the parameter's numbers. */
+/* qat_own.c. Scales of a parameter's numbers x; or one for all numbers. */
 int lb_qat_own_create(const struct lb_qat_item *it, int learned, const float *x, struct lb_qat_own **out, struct lb_err *err);
+int lb_qat_own_create_one(float s, float z, struct lb_qat_own **out, struct lb_err *err);
 void lb_qat_own_destroy(struct lb_qat_own *o);
-/* v = what x is worth, and inside (may be NULL) where x lies in the range; keeps what lb_qat_own_step needs. */
-void lb_qat_own_forward(const struct lb_qat_item *it, const struct lb_host *h, const float *x, const struct lb_encode *how, float *v,
-                        float *inside);
-/* A step of the scales by the gradient g at v. */
-void lb_qat_own_step(const struct lb_qat_item *it, const struct lb_host *h, const struct lb_step_args *a, const float *g);
+/* v (n) = what x (n) is worth; `how` has the first index of what is drawn. */
+void lb_qat_own_forward(const struct lb_qat_item *it, const struct lb_host *h, const float *x, size_t n, const struct lb_encode *how,
+                        float *v);
+/* g (n), the gradient at v, becomes that of x; sums for lb_qat_own_learn, a step of learned scales. */
+void lb_qat_own_backward(const struct lb_qat_item *it, const struct lb_host *h, const float *x, size_t n, const struct lb_encode *how,
+                         float *g);
+void lb_qat_own_learn(const struct lb_qat_item *it, const struct lb_step_args *a);
 
 #endif

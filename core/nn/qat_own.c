@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* qat_own.c - weights with scales that stay, or are learned: docs/arithmetic.md, 7.10 and 7.11. */
+/* qat_own.c - numbers with scales that stay, or are learned, on the host: docs/arithmetic.md, 7.9 to 7.11. */
 #include "core/base/mem.h"
 #include "core/format/lanes.h"
 #include "core/nn/qat_impl.h"
@@ -7,7 +7,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdint.h>
 
 enum { SEGMENT = 256, TOGETHER = 4 /* chains that run side by side */ };
 
@@ -23,27 +22,29 @@ static size_t group_at(const struct lb_groups *g, size_t group, size_t *n)
     return group / g->per_row * g->cols + in_row;
 }
 
-static void fill_segments(const struct lb_groups *g, struct lb_qat_own *o)
+static int list_segments(struct lb_qat_own *o, struct lb_err *err)
 {
+    const struct lb_groups *g = &o->found.g;
+    o->segment = lb_alloc(g->n * (g->block / SEGMENT + 1), sizeof *o->segment, err);
+    if (!o->segment)
+        return -1;
     for (size_t i = 0; i < g->n; i++) {
         size_t n;
         const size_t at = group_at(g, i, &n);
         for (size_t k = 0; k < n; k += SEGMENT)
             o->segment[o->n_segments++] = (struct lb_qat_segment){at + k, n - k < SEGMENT ? n - k : SEGMENT, i};
     }
+    return 0;
 }
 
-static int make_room(const struct lb_qat_item *it, const struct lb_groups *g, struct lb_qat_own *o, struct lb_err *err)
+static int prepare_learning(const struct lb_qat_item *it, struct lb_qat_own *o, struct lb_err *err)
 {
-    const size_t elems = g->rows * g->cols, segments = g->n * (g->block / SEGMENT + 1) + elems / SEGMENT + 1;
-    o->segment = lb_alloc(segments, sizeof *o->segment, err);
-    o->sum = lb_alloc(segments, sizeof *o->sum, err);
+    const struct lb_groups *g = &o->found.g;
+    o->sum = lb_alloc(o->segment ? o->n_segments : g->rows * g->cols / SEGMENT + 1, sizeof *o->sum, err);
     o->gain = lb_alloc(g->n, sizeof *o->gain, err);
     o->velocity = lb_alloc(g->n, sizeof *o->velocity, err);
-    o->rest = lb_alloc(elems, sizeof *o->rest, err);
-    if (!o->segment || !o->sum || !o->gain || !o->velocity || !o->rest)
+    if (!o->sum || !o->gain || !o->velocity)
         return -1;
-    fill_segments(g, o);
     for (size_t i = 0; i < g->n; i++) {
         size_t n;
         group_at(g, i, &n);
@@ -58,9 +59,24 @@ int lb_qat_own_create(const struct lb_qat_item *it, int learned, const float *x,
     struct lb_groups g;
     struct lb_qat_own *o = *out = lb_alloc(1, sizeof *o, err);
     return !o || lb_groups_of(&it->f, 2, shape, &g, err) || lb_scales_make(&it->f, &g, x, &o->found, err) ||
-                   (learned && make_room(it, &g, o, err))
+                   (g.per_row && list_segments(o, err)) || (learned && prepare_learning(it, o, err))
                ? -1
                : 0;
+}
+
+int lb_qat_own_create_one(float s, float z, struct lb_qat_own **out, struct lb_err *err)
+{
+    struct lb_qat_own *o = *out = lb_alloc(1, sizeof *o, err);
+    if (!o)
+        return -1;
+    o->found.g = (struct lb_groups){.n = 1};
+    o->found.s = lb_alloc(1, sizeof *o->found.s, err);
+    o->found.zeros = lb_alloc(1, sizeof *o->found.zeros, err);
+    if (!o->found.s || !o->found.zeros)
+        return -1;
+    *o->found.s = s;
+    *o->found.zeros = z;
+    return 0;
 }
 
 void lb_qat_own_destroy(struct lb_qat_own *o)
@@ -72,118 +88,149 @@ void lb_qat_own_destroy(struct lb_qat_own *o)
     lb_free(o->sum);
     lb_free(o->gain);
     lb_free(o->velocity);
-    lb_free(o->rest);
     lb_free(o);
 }
 
-/* ---- Forward ---- */
+/* ---- Some elements ---- */
 
 struct job {
     const struct lb_qat_item *it;
     const struct lb_encode *how;
-    const float *x, *g; /* g: the gradient */
-    float *v, *inside;
-    size_t jobs;
+    const float *x;
+    float *v, *g; /* what comes of it */
+    size_t elems, n_segments, jobs;
+    float low, high;
+    int symmetric, has_zero;
 };
 
-/* n <= SEGMENT numbers t into the codec and back. */
-static void round_some(const struct job *j, const float *t, size_t at, size_t n, float *q)
+static struct job job_of(const struct lb_qat_item *it, const struct lb_host *h, const float *x, size_t elems, const struct lb_encode *how)
 {
-    const struct lb_coder *c = j->it->f.coder;
-    unsigned char codes[SEGMENT * sizeof(uint16_t)];
-    struct lb_encode how = *j->how;
-    how.first += at;
-    if (lb_round_f32(c, &how, t, n, q))
-        return;
-    lb_encode_f32(c, &how, t, n, codes);
-    lb_decode_f32(c, codes, n, q);
+    const int symmetric = lb_scale_is_symmetric(&it->f);
+    const float high = (float)it->f.high;
+    return (struct job){.it = it,
+                        .how = how,
+                        .x = x,
+                        .elems = elems,
+                        .n_segments = it->own->segment ? it->own->n_segments : (elems + SEGMENT - 1) / SEGMENT,
+                        .jobs = h->threads,
+                        .low = symmetric ? -high : (float)it->f.low,
+                        .high = high,
+                        .symmetric = symmetric,
+                        .has_zero = lb_scale_has_zero(&it->config)};
 }
 
-static void forward_segment(const struct job *j, const struct lb_qat_segment *p)
+static struct lb_qat_segment segment_of(const struct job *j, size_t i)
+{
+    const size_t at = i * SEGMENT;
+    return j->it->own->segment ? j->it->own->segment[i] : (struct lb_qat_segment){at, j->elems - at < SEGMENT ? j->elems - at : SEGMENT, 0};
+}
+
+/* What goes into the codec, t, and what comes out of it, q. */
+static void into_and_out(const struct job *j, const struct lb_qat_segment *p, float *t, float *q)
 {
     const struct lb_qat_own *o = j->it->own;
-    const struct lb_format *f = &j->it->f;
-    const int symmetric = lb_scale_is_symmetric(f);
-    const float s = o->found.s[p->group], high = (float)f->high, low = symmetric ? -high : (float)f->low;
-    float t[SEGMENT], held[SEGMENT], q[SEGMENT];
-    lb_lanes_divide(j->x + p->at, p->n, p->n, &s, -INFINITY, t);
+    const struct lb_coder *c = j->it->f.coder;
+    float held[SEGMENT];
+    unsigned char codes[SEGMENT * sizeof(double)];
+    struct lb_encode how = *j->how;
+    how.first += p->at;
+    lb_lanes_divide(j->x + p->at, p->n, p->n, &o->found.s[p->group], -INFINITY, t);
+    if (j->has_zero)
+        for (size_t i = 0; i < p->n; i++)
+            t[i] = o->found.zeros[p->group] + t[i];
     for (size_t i = 0; i < p->n; i++)
-        held[i] = symmetric && t[i] < low ? low : t[i];
-    round_some(j, held, p->at, p->n, q);
-    for (size_t i = 0; i < p->n; i++) {
-        const int inside = t[i] >= low && t[i] <= high;
-        j->v[p->at + i] = canon_nan(q[i] * s);
-        o->rest[p->at + i] = inside ? q[i] - t[i] : q[i];
-        if (j->inside)
-            j->inside[p->at + i] = inside && s > 0 ? 1.0f : 0.0f;
-    }
+        held[i] = j->symmetric && t[i] < j->low ? j->low : t[i];
+    if (lb_round_f32(c, &how, held, p->n, q))
+        return;
+    lb_encode_f32(c, &how, held, p->n, codes);
+    lb_decode_f32(c, codes, p->n, q);
 }
+
+/* ---- Forward ---- */
 
 static void forward_job(void *arg, size_t job)
 {
     const struct job *j = arg;
-    const struct lb_qat_own *o = j->it->own;
-    for (size_t i = o->n_segments * job / j->jobs; i < o->n_segments * (job + 1) / j->jobs; i++)
-        forward_segment(j, &o->segment[i]);
-}
-
-void lb_qat_own_forward(const struct lb_qat_item *it, const struct lb_host *h, const float *x, const struct lb_encode *how, float *v,
-                        float *inside)
-{
-    struct job j = {.it = it, .how = how, .x = x, .v = v, .inside = inside, .jobs = h->threads};
-    h->parallel(h, j.jobs, forward_job, &j);
-}
-
-/* ---- The step of the scales ---- */
-
-static void sum_one(const struct job *j, size_t i)
-{
-    const struct lb_qat_own *o = j->it->own;
-    const struct lb_qat_segment *p = &o->segment[i];
-    const float *g = j->g + p->at, *rest = o->rest + p->at;
-    float acc = 0;
-    for (size_t k = 0; k < p->n; k++)
-        acc += g[k] * rest[k];
-    o->sum[i] = acc;
-}
-
-/* Segments i .. i + TOGETHER - 1, all of the same length: an addition need not wait for that of its neighbour. */
-static void sum_some(const struct job *j, size_t i)
-{
-    const struct lb_qat_own *o = j->it->own;
-    const struct lb_qat_segment *p = &o->segment[i];
-    float acc[TOGETHER] = {0};
-    for (size_t k = 0; k < p->n; k++)
-        for (size_t c = 0; c < TOGETHER; c++)
-            acc[c] += j->g[p[c].at + k] * o->rest[p[c].at + k];
-    for (size_t c = 0; c < TOGETHER; c++)
-        o->sum[i + c] = acc[c];
-}
-
-static void sum_job(void *arg, size_t job)
-{
-    const struct job *j = arg;
-    const struct lb_qat_segment *p = j->it->own->segment;
-    const size_t all = j->it->own->n_segments, end = all * (job + 1) / j->jobs;
-    for (size_t i = all * job / j->jobs, many; i < end; i += many) {
-        many = end - i < TOGETHER ? 1 : TOGETHER;
-        for (size_t c = 1; c < many; c++)
-            many = p[i + c].n == p[i].n ? many : 1;
-        if (many == 1)
-            sum_one(j, i);
-        else
-            sum_some(j, i);
+    const struct lb_scales *found = &j->it->own->found;
+    for (size_t i = j->n_segments * job / j->jobs; i < j->n_segments * (job + 1) / j->jobs; i++) {
+        const struct lb_qat_segment p = segment_of(j, i);
+        const float s = found->s[p.group], z = j->has_zero ? found->zeros[p.group] : 0.0f;
+        float t[SEGMENT], q[SEGMENT], *v = j->v + p.at;
+        into_and_out(j, &p, t, q);
+        for (size_t k = 0; k < p.n; k++)
+            v[k] = canon_nan((j->has_zero ? q[k] - z : q[k]) * s);
     }
 }
 
-void lb_qat_own_step(const struct lb_qat_item *it, const struct lb_host *h, const struct lb_step_args *a, const float *g)
+void lb_qat_own_forward(const struct lb_qat_item *it, const struct lb_host *h, const float *x, size_t n, const struct lb_encode *how,
+                        float *v)
+{
+    struct job j = job_of(it, h, x, n, how);
+    j.v = v;
+    h->parallel(h, j.jobs, forward_job, &j);
+}
+
+/* ---- Backward ---- */
+
+/* What a change of the scale changes, times the gradient; and the gradient itself goes on inside alone. */
+static void backward_segment(const struct job *j, const struct lb_qat_segment *p, float *product)
+{
+    const int alive = j->it->own->found.s[p->group] > 0, clips = j->it->clips;
+    float t[SEGMENT], q[SEGMENT], *g = j->g + p->at;
+    into_and_out(j, p, t, q);
+    for (size_t k = 0; k < p->n; k++) {
+        const int inside = alive & (t[k] >= j->low) & (t[k] <= j->high);
+        product[k] = g[k] * (inside ? q[k] - t[k] : q[k]);
+        g[k] = inside | !clips ? g[k] : 0.0f;
+    }
+}
+
+/* Segments i .. i + n - 1: no addition waits for that of another segment. */
+static void backward_some(const struct job *j, size_t i, size_t n)
+{
+    float product[TOGETHER][SEGMENT], acc[TOGETHER] = {0};
+    struct lb_qat_segment p[TOGETHER];
+    size_t least = SEGMENT;
+    for (size_t c = 0; c < n; c++) {
+        p[c] = segment_of(j, i + c);
+        backward_segment(j, &p[c], product[c]);
+        least = p[c].n < least ? p[c].n : least;
+    }
+    if (!j->it->own->sum)
+        return;
+    for (size_t k = 0; k < least && n == TOGETHER; k++)
+        for (size_t c = 0; c < TOGETHER; c++)
+            acc[c] += product[c][k];
+    for (size_t c = 0; c < n; c++) {
+        for (size_t k = n == TOGETHER ? least : 0; k < p[c].n; k++)
+            acc[c] += product[c][k];
+        j->it->own->sum[i + c] = acc[c];
+    }
+}
+
+static void backward_job(void *arg, size_t job)
+{
+    const struct job *j = arg;
+    const size_t end = j->n_segments * (job + 1) / j->jobs;
+    for (size_t i = j->n_segments * job / j->jobs; i < end; i += TOGETHER)
+        backward_some(j, i, end - i < TOGETHER ? end - i : TOGETHER);
+}
+
+void lb_qat_own_backward(const struct lb_qat_item *it, const struct lb_host *h, const float *x, size_t n, const struct lb_encode *how,
+                         float *g)
+{
+    struct job j = job_of(it, h, x, n, how);
+    j.g = g;
+    h->parallel(h, j.jobs, backward_job, &j);
+}
+
+void lb_qat_own_learn(const struct lb_qat_item *it, const struct lb_step_args *a)
 {
     struct lb_qat_own *o = it->own;
-    struct job j = {.it = it, .g = g, .jobs = h->threads};
-    h->parallel(h, j.jobs, sum_job, &j);
+    const size_t all = o->segment ? o->n_segments : (it->rows * it->cols + SEGMENT - 1) / SEGMENT;
     for (size_t i = 0, group = 0; group < o->found.g.n; group++) {
         float total = 0;
-        for (; i < o->n_segments && o->segment[i].group == group; i++)
+        for (; i < all && (!o->segment || o->segment[i].group == group); i++)
             total += o->sum[i];
         float *s = &o->found.s[group], *v = &o->velocity[group];
         *v = canon_nan(canon_fma(a->momentum, *v, canon_fma(a->decay, *s, total * o->gain[group])));

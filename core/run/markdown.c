@@ -140,6 +140,8 @@ static void put_head(struct page *p)
     lb_text_add(&p->out, "- Data: %s (SHA-256 %.16s…)\n", lb_line_text(e, "data"), lb_line_text(e, "data_sha256"));
     json_array_foreach(json_object_get(e, "models"), i, m)
         lb_text_add(&p->out, "- Model %s: %s\n", lb_line_text(m, "name"), lb_line_text(m, "described"));
+    json_array_foreach(json_object_get(e, "trained_for"), i, m)
+        lb_text_add(&p->out, "- Trained for its format, %s: %s\n", lb_line_text(m, "format"), lb_line_text(m, "described"));
     lb_text_add(&p->out, "- Arithmetic version %s; made by `lowbit run` from %s\n", lb_line_text(e, "arithmetic"), lb_line_text(e, "name"));
     if (*lb_line_text(e, "published_source"))
         lb_text_add(&p->out, "- Published figures: %s\n", lb_line_text(e, "published_source"));

@@ -95,6 +95,8 @@ const struct lb_format_config *lb_plan_activations(const struct lb_experiment *e
 int lb_plan_qat_reads(const struct lb_qat_config *c, int mode);
 /* The mode that the training for a trial's mode knows. In mode integer biases are whole numbers of a scale that is no format's. */
 int lb_plan_qat_mode(const struct lb_qat_config *c, int mode);
+/* Which formats have trainings of their own, and how, in words; NULL where none has, or memory is out. */
+json_t *lb_plan_qat_describe(const struct lb_plan *p);
 /* What the training knows of its format, into the JSON that is hashed. -1 where memory is out. */
 int lb_plan_qat_identity(const struct lb_plan *p, const struct lb_training *t, json_t *o);
 

@@ -102,11 +102,12 @@ static json_t *describe(const struct lb_plan *p)
         json_decref(models);
         models = NULL; /* and so the whole line is */
     }
-    return json_pack("{ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,sb,ss,so,so,so,so}", "kind", "experiment", "name", e->name, "title",
+    return json_pack("{ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,sb,ss,so,so,so*,so,so}", "kind", "experiment", "name", e->name, "title",
                      e->title ? e->title : "", "notes", e->notes ? e->notes : "", "data", p->data.described, "data_sha256", p->data.sha256,
                      "classes", (json_int_t)p->data.classes, "arithmetic", LB_ARITHMETIC, "version", LB_VERSION, "build", p->build,
                      "explain", e->explain, "published_source", e->published_source ? e->published_source : "", "published",
-                     describe_published(e), "models", models, "backends", backends, "trials", describe_trials(p));
+                     describe_published(e), "models", models, "trained_for", lb_plan_qat_describe(p), "backends", backends, "trials",
+                     describe_trials(p));
 }
 
 /* ---- A trial's line ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/run/trial.h"
+#include "core/run/trial_impl.h"
 #include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
@@ -60,74 +60,25 @@ static int open_backend(const struct lb_plan *p, size_t index, struct lb_dev **d
 
 /* ---- A trial ---- */
 
-struct outputs {
-    float *y, *logits; /* (samples, classes) */
-};
-
-struct work {
-    const struct lb_plan *p;
-    const struct lb_trial *t;
-    const char *folder;
-    struct lb_model *f32, *m;      /* as trained; the shapes alone, for formatted weights */
-    struct lb_model *plain;        /* what metrics compare with, where f32 was trained for its format; else NULL */
-    struct lb_safetensors trained; /* f32's file, then */
-    struct lb_dev *d;
-    struct lb_format *format, *activations; /* activations: of mode wa */
-    const struct lb_format **own;           /* of each parameter */
-    struct lb_fit *fit;                     /* NULL: weights become the nearest values */
-    struct lb_format_stats stats;
-    struct lb_safetensors st, stored; /* the formatted weights: in memory, and in their file */
-    json_t *outputs;                  /* of each layer, beside the F32 network's; NULL: not looked at */
-    json_t *layers, *search;          /* what encoding did to each parameter; why each layer has its format */
-    int unpacked;                     /* weights that the device could not keep packed */
-    char *file;
-    struct outputs base, after, reference;
-    double latency_s;
-    size_t file_bytes, batch, formula_bytes; /* formula_bytes: weights, and the numbers of a batch */
-    int lost;                                /* memory for a value of the row was out */
-};
-
-static size_t n_outputs(const struct work *w)
-{
-    return w->p->data.test.n * w->p->data.classes;
-}
-
-/* Samples at a time: `infer.batch`, where there are so many. */
-static size_t batch_of(const struct lb_plan *p)
-{
-    const size_t batch = (size_t)p->e->infer_batch;
-    return p->data.test.n < batch ? p->data.test.n : batch;
-}
-
-static uint64_t seed_of(const struct work *w)
-{
-    return (uint64_t)w->p->e->seeds[w->t->seed];
-}
-
-static int mode_of(const struct work *w)
-{
-    return lb_mode_find(w->p->e->modes[w->t->mode]);
-}
-
 /* The net of the stored weights, or with `f32` of the trained ones. */
-static int create_net(const struct work *w, int f32, struct lb_dev *d, struct lb_net **net, struct lb_err *err)
+static int create_net(const struct lb_trial_at_work *w, int f32, struct lb_dev *d, struct lb_net **net, struct lb_err *err)
 {
     const struct lb_net_format f = {.weights = &w->stored,
-                                    .activations = mode_of(w) == LB_MODE_WA ? w->activations : NULL,
+                                    .activations = lb_trial_mode(w) == LB_MODE_WA ? w->activations : NULL,
                                     .sums = w->p->e->quantize_sums,
-                                    .integer = mode_of(w) == LB_MODE_W8A8 || mode_of(w) == LB_MODE_W4A8,
+                                    .integer = lb_trial_mode(w) == LB_MODE_W8A8 || lb_trial_mode(w) == LB_MODE_W4A8,
                                     .integer_block = (size_t)w->p->e->integer_block,
-                                    .seed = seed_of(w)};
-    return f32 ? lb_net_create(w->plain ? w->plain : w->f32, d, batch_of(w->p), 0, net, err)
+                                    .seed = lb_trial_seed(w)};
+    return f32 ? lb_net_create(w->plain ? w->plain : w->f32, d, lb_trial_batch(w->p), 0, net, err)
                : lb_net_create_packed(w->m, d, w->batch, &f, net, err);
 }
 
 /* All test outputs of one of the two nets on device `d`. */
-static int run_on(struct work *w, int f32, struct lb_dev *d, struct outputs *o, struct lb_err *err)
+static int run_on(struct lb_trial_at_work *w, int f32, struct lb_dev *d, struct lb_trial_outputs *o, struct lb_err *err)
 {
     struct lb_net *net = NULL;
-    o->y = lb_alloc(n_outputs(w), sizeof *o->y, err);
-    o->logits = w->f32->logits ? lb_alloc(n_outputs(w), sizeof *o->logits, err) : NULL;
+    o->y = lb_alloc(lb_trial_n_outputs(w), sizeof *o->y, err);
+    o->logits = w->f32->logits ? lb_alloc(lb_trial_n_outputs(w), sizeof *o->logits, err) : NULL;
     if (!o->y || (w->f32->logits && !o->logits) || create_net(w, f32, d, &net, err))
         return -1;
     const int r = lb_net_infer(net, w->p->data.test.x, w->p->data.test.n, o->y, o->logits, err);
@@ -136,146 +87,14 @@ static int run_on(struct work *w, int f32, struct lb_dev *d, struct outputs *o, 
     return r;
 }
 
-static void free_outputs(struct outputs *o)
+static void free_outputs(struct lb_trial_outputs *o)
 {
     lb_free(o->y);
     lb_free(o->logits);
 }
 
-static struct lb_calibration calibration(const struct work *w)
-{
-    const struct lb_samples *s = &w->p->data.train;
-    const size_t most = (size_t)w->p->e->calibration_samples;
-    return (struct lb_calibration){
-        .m = w->fit ? lb_fit_model(w->fit) : w->f32, .d = w->d, .x = s->x, .n = s->n < most ? s->n : most, .batch = batch_of(w->p)};
-}
-
-/* The candidate of each parameter, where the format is searched for. */
-static int search(struct work *w, size_t *choice, struct lb_err *err)
-{
-    const struct lb_samples *x = &w->p->data.train;
-    const size_t most = (size_t)w->p->e->calibration_samples;
-    const struct lb_search s = {.f32 = w->f32,
-                                .shape = w->m,
-                                .d = w->d,
-                                .format = w->format,
-                                .bits = w->format->config->search_bits,
-                                .x = x->x,
-                                .n = x->n < most ? x->n : most,
-                                .batch = batch_of(w->p),
-                                .seed = seed_of(w)};
-    return lb_search_formats(&s, choice, &w->search, err);
-}
-
-/* What encoding did to one parameter: for plots, and the table by layer. */
-static int note_layer(struct work *w, size_t i, const struct lb_format *f, const struct lb_format_stats *s, struct lb_err *err)
-{
-    const struct lb_param_tensor *p = &w->f32->params[i];
-    json_t *codes = f->codec->bits && f->codec->bits <= 8 && !p->is_bias ? json_array() : NULL;
-    int lost = 0;
-    for (size_t c = 0; codes && c < (size_t)1 << f->codec->bits; c++)
-        lost |= json_array_append_new(codes, json_integer((json_int_t)s->codes[c])) != 0;
-    const char *fitted = w->fit ? lb_fit_text(w->fit, i) : "";
-    json_t *o = json_pack("{ss,ss,sI,sI,so,so*,ss*}", "name", p->name, "format", f->config->name, "weights", (json_int_t)s->weights,
-                          "bytes", (json_int_t)s->bytes, "sqnr_db", lb_json_number(lb_sqnr_db(s->signal, s->noise)), "codes", codes, "fit",
-                          *fitted ? fitted : NULL);
-    return lost || json_array_append_new(w->layers, o) ? lb_fail(err, "out of memory: JSON") : 0;
-}
-
-static void add_stats(struct lb_format_stats *all, const struct lb_format_stats *s)
-{
-    all->weights += s->weights;
-    all->nan_codes += s->nan_codes;
-    all->inf_codes += s->inf_codes;
-    all->zeroed += s->zeroed;
-    all->clipped += s->clipped;
-    all->signal += s->signal;
-    all->noise += s->noise;
-    all->bytes += s->bytes;
-    all->seconds += s->seconds;
-}
-
-/* The format of each parameter. */
-static int choose_formats(struct work *w, struct lb_err *err)
-{
-    const struct lb_format *f = w->format;
-    const int searched = f->config->search_bits > 0;
-    size_t *choice = lb_alloc(w->f32->n_params, sizeof *choice, err);
-    w->own = lb_alloc(w->f32->n_params, sizeof *w->own, err);
-    const int r = !choice || !w->own || (searched && search(w, choice, err)) ? -1 : 0;
-    for (size_t i = 0; !r && i < w->f32->n_params; i++)
-        w->own[i] = searched ? f->layers[choice[i]] : lb_format_for(f, w->f32->params[i].name);
-    lb_free(choice);
-    return r;
-}
-
-static int start_fit(struct work *w, struct lb_err *err)
-{
-    const struct lb_samples *x = &w->p->data.train;
-    const size_t most = (size_t)w->p->e->calibration_samples;
-    const struct lb_fit_args a = {
-        .f32 = w->f32, .d = w->d, .formats = w->own, .x = x->x, .n = x->n < most ? x->n : most, .batch = batch_of(w->p)};
-    return lb_config_format_fits(w->format->config) ? lb_fit_create(&a, &w->fit, err) : 0;
-}
-
-static int encode_one(struct work *w, size_t i, struct lb_err *err)
-{
-    struct lb_format_stats s = {0};
-    const int own = lb_qat_has_scales(&w->trained, w->f32->params[i].name);
-    const int r = w->fit ? lb_fit_encode(w->fit, i, seed_of(w), LB_STREAM_ROUNDING + (uint32_t)i, &w->st, &s, err)
-                  : own  ? lb_qat_encode(w->f32, i, w->own[i], &w->trained, &w->st, &s, err)
-                         : lb_encode_parameter(w->f32, i, w->own[i], seed_of(w), &w->st, &s, err);
-    add_stats(&w->stats, &s);
-    return r || note_layer(w, i, w->own[i], &s, err) ? -1 : 0;
-}
-
-static int encode_all(struct work *w, struct lb_err *err)
-{
-    w->layers = json_array();
-    int r = choose_formats(w, err) || start_fit(w, err) ? -1 : 0;
-    for (size_t i = 0; !r && i < w->f32->n_params; i++)
-        r = encode_one(w, i, err);
-    return r;
-}
-
-/* Weights, then what follows from them. */
-static int encode_integer(struct work *w, struct lb_err *err)
-{
-    unsigned char *integer = lb_alloc(w->f32->n_layers, 1, err);
-    w->layers = json_array();
-    int r = !integer || choose_formats(w, err) || start_fit(w, err) ? -1 : 0;
-    const struct lb_calibration c = calibration(w); /* of the network whose weights are encoded */
-    for (size_t i = 0; !r && i < w->f32->n_layers; i++)
-        r = w->f32->layers[i].weight >= 0 ? encode_one(w, (size_t)w->f32->layers[i].weight, err) : 0;
-    r = r || lb_q_choose(w->f32, &w->st, integer, err) || (w->fit && lb_fit_correct(w->fit, &w->st, err)) ? -1 : 0;
-    for (size_t i = 0; !r && i < w->f32->n_layers; i++)
-        r = w->f32->layers[i].bias >= 0 && !integer[i] ? encode_one(w, (size_t)w->f32->layers[i].bias, err) : 0;
-    lb_free(integer);
-    return r || lb_q_make(&c, w->fit ? lb_fit_biases(w->fit) : NULL, w->activations, &w->st, &w->stats, err) ? -1 : 0;
-}
-
-/* Encodes all parameters into w->st and stores them. */
-static int encode_and_store(struct work *w, struct lb_err *err)
-{
-    if (mode_of(w) == LB_MODE_INTEGER ? encode_integer(w, err) : encode_all(w, err))
-        return -1;
-    const struct lb_calibration c = calibration(w);
-    if (mode_of(w) == LB_MODE_WA && w->activations->config->calibrated &&
-        lb_calibrate(&c, w->activations, w->p->e->quantize_sums, &w->st, err))
-        return -1;
-    w->file = lb_formatted_path(w->folder, w->t->hash, err);
-    if (!w->file || lb_safetensors_write(&w->st, w->file, err))
-        return -1;
-    struct lb_map map;
-    if (lb_map_open(w->file, &map, err))
-        return -1;
-    w->file_bytes = map.size;
-    lb_map_close(&map);
-    return 0;
-}
-
 /* The weights as they were encoded and as the file gives them back must be equal, bit for bit. */
-static int check_stored(const struct work *w, struct lb_err *err)
+static int check_stored(const struct lb_trial_at_work *w, struct lb_err *err)
 {
     int r = 0;
     for (size_t i = 0; !r && i < w->f32->n_params; i++) {
@@ -294,21 +113,21 @@ static int check_stored(const struct work *w, struct lb_err *err)
 }
 
 /* Bits of a number of activations, in the precision of the mode. */
-static double activation_bits(const struct work *w)
+static double activation_bits(const struct lb_trial_at_work *w)
 {
     const struct lb_codec *k = w->activations ? w->activations->codec : NULL;
     return !k ? 32 : k->bits ? k->bits : 8.0 * k->unit_bytes / k->unit_elems;
 }
 
 /* The batch that the limits allow: weights, and for each sample its input and the outputs of the layers. */
-static int choose_batch(struct work *w, struct lb_err *err)
+static int choose_batch(struct lb_trial_at_work *w, struct lb_err *err)
 {
     const struct lb_limits_config *l = &w->p->e->limits;
     size_t numbers = w->f32->layers[0].in;
     for (size_t i = 0; i < w->f32->n_layers; i++)
         numbers += w->f32->layers[i].weight >= 0 ? w->f32->layers[i].out : 0;
     const double sample = (double)numbers * activation_bits(w) / 8, weights = (double)w->stats.bytes;
-    w->batch = batch_of(w->p);
+    w->batch = lb_trial_batch(w->p);
     if (l->batch && (size_t)l->batch < w->batch)
         w->batch = (size_t)l->batch;
     if (l->memory_bytes && weights + sample > (double)l->memory_bytes)
@@ -320,7 +139,7 @@ static int choose_batch(struct work *w, struct lb_err *err)
     return 0;
 }
 
-static int run_formatted(struct work *w, struct lb_err *err)
+static int run_formatted(struct lb_trial_at_work *w, struct lb_err *err)
 {
     return choose_batch(w, err) || lb_safetensors_open(w->file, &w->stored, err) || check_stored(w, err) ||
                    run_on(w, 0, w->d, &w->after, err)
@@ -329,7 +148,7 @@ static int run_formatted(struct work *w, struct lb_err *err)
 }
 
 /* What each layer gives, on as many test samples as calibration takes. */
-static int look_at_layers(struct work *w, struct lb_err *err)
+static int look_at_layers(struct lb_trial_at_work *w, struct lb_err *err)
 {
     const struct lb_samples *s = &w->p->data.test;
     const size_t most = (size_t)w->p->e->calibration_samples;
@@ -337,7 +156,7 @@ static int look_at_layers(struct work *w, struct lb_err *err)
     if (!w->p->e->layers)
         return 0;
     const struct lb_model *migrated = w->fit ? lb_fit_model(w->fit) : NULL; /* whose layers give what the formatted ones are to give */
-    const int made = migrated ? lb_net_create(migrated, w->d, batch_of(w->p), 0, &f32, err) : create_net(w, 1, w->d, &f32, err);
+    const int made = migrated ? lb_net_create(migrated, w->d, lb_trial_batch(w->p), 0, &f32, err) : create_net(w, 1, w->d, &f32, err);
     const int r =
         made || create_net(w, 0, w->d, &net, err) || lb_outputs_compare(f32, net, w->f32, s->x, s->n < most ? s->n : most, &w->outputs, err)
             ? -1
@@ -348,7 +167,7 @@ static int look_at_layers(struct work *w, struct lb_err *err)
 }
 
 /* The same trial's outputs on cpu_ref. */
-static int run_reference(struct work *w, struct lb_err *err)
+static int run_reference(struct lb_trial_at_work *w, struct lb_err *err)
 {
     struct lb_dev *d = NULL;
     for (size_t i = 0; i < w->p->n_backends; i++)
@@ -366,7 +185,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Median time of one full batch. */
-static int measure_latency(struct work *w, struct lb_err *err)
+static int measure_latency(struct lb_trial_at_work *w, struct lb_err *err)
 {
     const size_t n = w->batch;
     double seconds[LATENCY_RUNS] = {0};
@@ -385,27 +204,27 @@ static int measure_latency(struct work *w, struct lb_err *err)
     return r;
 }
 
-static void put_json(struct work *w, json_t *row, const char *column, json_t *value)
+static void put_json(struct lb_trial_at_work *w, json_t *row, const char *column, json_t *value)
 {
     w->lost |= json_object_set_new(row, column, value) != 0;
 }
 
-static void put(struct work *w, json_t *row, const char *column, double v)
+static void put(struct lb_trial_at_work *w, json_t *row, const char *column, double v)
 {
     put_json(w, row, column, lb_json_number(v));
 }
 
-static void put_count(struct work *w, json_t *row, const char *column, uint64_t v)
+static void put_count(struct lb_trial_at_work *w, json_t *row, const char *column, uint64_t v)
 {
     put_json(w, row, column, json_integer((json_int_t)v));
 }
 
-static void put_text(struct work *w, json_t *row, const char *column, const char *text)
+static void put_text(struct lb_trial_at_work *w, json_t *row, const char *column, const char *text)
 {
     put_json(w, row, column, lb_json_text(text ? text : ""));
 }
 
-static int fill_row(struct work *w, json_t *row, struct lb_err *err)
+static int fill_row(struct lb_trial_at_work *w, json_t *row, struct lb_err *err)
 {
     static const char *const hist[LB_HIST] = {"hist_le10", "hist_le20", "hist_le30", "hist_le40", "hist_le50", "hist_le100", "hist_gt100"};
     const struct lb_plan *p = w->p;
@@ -429,7 +248,7 @@ static int fill_row(struct work *w, json_t *row, struct lb_err *err)
     put_text(w, row, "packed", w->unpacked ? "no" : "yes");
     if (w->reference.y) {
         struct lb_difference d;
-        lb_difference(w->reference.y, w->after.y, n_outputs(w), &d);
+        lb_difference(w->reference.y, w->after.y, lb_trial_n_outputs(w), &d);
         put(w, row, "max_abs_diff", d.max_abs);
         put_count(w, row, "diff_elements", d.elements);
         put_json(w, row, "max_ulp", d.max_ulp == UINT64_MAX ? json_string("nan") : json_integer((json_int_t)d.max_ulp));
@@ -451,7 +270,7 @@ static int fill_row(struct work *w, json_t *row, struct lb_err *err)
     return 0;
 }
 
-static int fill_measured(struct work *w, json_t *o, struct lb_err *err)
+static int fill_measured(struct lb_trial_at_work *w, json_t *o, struct lb_err *err)
 {
     size_t tensor_bytes, rss;
     const size_t n = w->batch;
@@ -474,7 +293,7 @@ static int fill_measured(struct work *w, json_t *o, struct lb_err *err)
 }
 
 /* The trained networks: the plain one, and the one that was trained for the format. */
-static int load_trained(struct work *w, struct lb_err *err)
+static int load_trained(struct lb_trial_at_work *w, struct lb_err *err)
 {
     const struct lb_plan *p = w->p;
     const long own = w->t->qat;
@@ -492,7 +311,7 @@ static int load_trained(struct work *w, struct lb_err *err)
     return r;
 }
 
-static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err *err)
+static int do_trial(struct lb_trial_at_work *w, json_t *row, json_t *measured, struct lb_err *err)
 {
     const struct lb_plan *p = w->p;
     const int compare = p->with_reference && !p->backends[w->t->backend].is_reference;
@@ -502,10 +321,10 @@ static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err
         load_trained(w, err) ||
                 lb_model_shape(&p->e->models[w->t->model], data->channels, data->height, data->width, data->classes, &w->m, err) ||
                 open_backend(p, w->t->backend, &w->d, err) || lb_format_create(f->config, &w->format, err) ||
-                (mode_of(w) == LB_MODE_WA && lb_format_create(f->activations, &w->activations, err)) ||
-                (mode_of(w) == LB_MODE_INTEGER && lb_format_create(f->codes, &w->activations, err)) || run_on(w, 1, w->d, &w->base, err) ||
-                encode_and_store(w, err) || run_formatted(w, err) || look_at_layers(w, err) || (compare && run_reference(w, err)) ||
-                fill_row(w, row, err) || fill_measured(w, measured, err)
+                (lb_trial_mode(w) == LB_MODE_WA && lb_format_create(f->activations, &w->activations, err)) ||
+                (lb_trial_mode(w) == LB_MODE_INTEGER && lb_format_create(f->codes, &w->activations, err)) ||
+                run_on(w, 1, w->d, &w->base, err) || lb_trial_encode(w, err) || run_formatted(w, err) || look_at_layers(w, err) ||
+                (compare && run_reference(w, err)) || fill_row(w, row, err) || fill_measured(w, measured, err)
             ? -1
             : 0;
     return !r && w->lost ? lb_fail(err, "out of memory: row") : r;
@@ -514,7 +333,7 @@ static int do_trial(struct work *w, json_t *row, json_t *measured, struct lb_err
 int lb_trial_work(void *job, json_t *reply, struct lb_err *err)
 {
     const struct lb_job *j = job;
-    struct work w = {.p = j->plan, .t = &j->plan->trials[j->index], .folder = j->folder};
+    struct lb_trial_at_work w = {.p = j->plan, .t = &j->plan->trials[j->index], .folder = j->folder};
     json_t *row = json_object(), *measured = json_object();
     int r = do_trial(&w, row, measured, err);
     const int lost = json_object_set_new(reply, "row", row), lost_too = json_object_set_new(reply, "measured", measured);

@@ -13,6 +13,12 @@ struct q8_side {
     int32_t zero, factor;
 };
 
+/* rows x cols places, at least one: that in row i, column j begins at x + i row + j col. */
+struct q8_window {
+    const unsigned char *x;
+    size_t rows, cols, row, col;
+};
+
 struct q8_rows_kernels {
     /* y = zero + x / scale, rounded half to even and held; a NaN counts as 0. scale: n, or one. */
     void (*quantize)(const float *x, size_t n, const float *scale, int one, const struct q8_out *o, unsigned char *y);
@@ -23,8 +29,10 @@ struct q8_rows_kernels {
     /* v[i] = ((a ^ flip) - zero) factor, of a and of b: their sum; or their product, without factors. */
     void (*add)(const struct q8_side *a, const struct q8_side *b, size_t n, int32_t *v);
     void (*multiply)(const struct q8_side *a, const struct q8_side *b, size_t n, int32_t *v);
-    void (*sum)(const unsigned char *x, size_t n, unsigned char flip, int32_t *v);           /* v += x ^ flip */
-    void (*largest)(const unsigned char *x, size_t n, unsigned char flip, unsigned char *y); /* y = the larger of y and x */
+    void (*sum)(const unsigned char *x, size_t n, unsigned char flip, int32_t *v); /* v += x ^ flip */
+    /* Of the places of a window, c bytes each: y = the largest; v = start + the sum. */
+    void (*largest)(const struct q8_window *w, size_t c, unsigned char flip, unsigned char *y);
+    void (*sum_window)(const struct q8_window *w, size_t c, unsigned char flip, int32_t start, int32_t *v);
 };
 
 void q8_rows_init_c(struct q8_rows_kernels *k);

@@ -96,11 +96,59 @@ static void sum(const unsigned char *x, size_t n, unsigned char flip, int32_t *r
         v[i] = (int32_t)((uint32_t)v[i] + (uint32_t)(x[i] ^ f));
 }
 
-static void largest(const unsigned char *x, size_t n, unsigned char flip, unsigned char *restrict y)
+/* ---- Windows, 16 bytes of each place at a time; what is left over goes with those before it, or one by one where there are none ---- */
+
+enum { AT_ONCE = 16 };
+typedef unsigned char bytes __attribute__((vector_size(AT_ONCE)));
+
+#define EACH_PLACE(x, w, at)                                                                                                               \
+    for (size_t i_ = 0; i_ < (w)->rows; i_++)                                                                                              \
+        for (const unsigned char *x = (w)->x + i_ * (w)->row + (at), *end_ = x + (w)->cols * (w)->col; x < end_; x += (w)->col)
+
+static void largest_16(const struct q8_window *w, size_t at, unsigned char flip, unsigned char *y)
 {
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char a = x[i] ^ flip, b = y[i] ^ flip;
-        y[i] = (a > b ? a : b) ^ flip;
+    bytes most = {0}, a;
+    EACH_PLACE(x, w, at)
+    {
+        memcpy(&a, x, sizeof a);
+        a ^= flip;
+        const bytes more = (bytes)(a > most);
+        most = (a & more) | (most & ~more);
+    }
+    most ^= flip;
+    memcpy(y + at, &most, sizeof most);
+}
+
+static void largest(const struct q8_window *w, size_t c, unsigned char flip, unsigned char *y)
+{
+    for (size_t at = 0; at < c && c >= AT_ONCE; at += AT_ONCE)
+        largest_16(w, at + AT_ONCE <= c ? at : c - AT_ONCE, flip, y);
+    for (size_t at = 0; at < c && c < AT_ONCE; at++) {
+        unsigned char most = 0;
+        EACH_PLACE(x, w, at) most = (*x ^ flip) > most ? *x ^ flip : most;
+        y[at] = most ^ flip;
+    }
+}
+
+static void sum_16(const struct q8_window *w, size_t at, unsigned char flip, int32_t start, int32_t *v)
+{
+    const ivec flips = ivec_set(flip);
+    ivec less[AT_ONCE / VEC]; /* there is no ivec_add */
+    UNROLL for (size_t j = 0; j < AT_ONCE / VEC; j++) less[j] = ivec_set(-start);
+    EACH_PLACE(x, w, at)
+    {
+        UNROLL for (size_t j = 0; j < AT_ONCE / VEC; j++) less[j] = ivec_sub(less[j], ivec_xor(ivec_widen(x, j * VEC, 1), flips));
+    }
+    UNROLL for (size_t j = 0; j < AT_ONCE / VEC; j++) ivec_store(v + at + j * VEC, ivec_sub(ivec_set(0), less[j]));
+}
+
+static void sum_window(const struct q8_window *w, size_t c, unsigned char flip, int32_t start, int32_t *v)
+{
+    for (size_t at = 0; at < c && c >= AT_ONCE; at += AT_ONCE)
+        sum_16(w, at + AT_ONCE <= c ? at : c - AT_ONCE, flip, start, v);
+    for (size_t at = 0; at < c && c < AT_ONCE; at++) {
+        v[at] = start;
+        EACH_PLACE(x, w, at) v[at] += *x ^ flip;
     }
 }
 
@@ -113,7 +161,8 @@ static void q8_rows_init(struct q8_rows_kernels *k)
                                   .add = add,
                                   .multiply = multiply,
                                   .sum = sum,
-                                  .largest = largest};
+                                  .largest = largest,
+                                  .sum_window = sum_window};
 }
 
 #endif

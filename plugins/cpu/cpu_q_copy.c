@@ -3,7 +3,7 @@
  * the output's bytes are neighbours, and that along which the input's are. */
 #include "plugins/cpu/cpu_q.h"
 
-enum { SIDES = 4, BLOCK = 32 };
+enum { SIDES = 4, BLOCK = 32, TURN = 8 };
 
 struct side {
     size_t size, x, y;
@@ -52,19 +52,46 @@ static void arrange(struct copy *c)
             exchange(&c->side[i], &c->side[SIDES - 2]);
 }
 
+/* Byte i of word j becomes byte j of word i. */
+static void turn(uint64_t r[TURN])
+{
+    static const uint64_t low[] = {0x00000000ffffffff, 0x0000ffff0000ffff, 0x00ff00ff00ff00ff};
+    for (int step = 0, apart = 4; apart; step++, apart /= 2)
+        for (int i = 0; i < TURN; i++)
+            if (!(i & apart)) {
+                const uint64_t changed = (r[i] >> 8 * apart ^ r[i + apart]) & low[step];
+                r[i + apart] ^= changed;
+                r[i] ^= changed << 8 * apart;
+            }
+}
+
+/* A corner of eight times eight, where the bytes of the input that are neighbours are not those of the output that are. */
+static void copy_turned(const unsigned char *x, size_t x_step, unsigned char *y, size_t y_step)
+{
+    uint64_t r[TURN];
+    for (size_t j = 0; j < TURN; j++)
+        memcpy(&r[j], x + j * x_step, sizeof r[j]);
+    turn(r);
+    for (size_t i = 0; i < TURN; i++)
+        memcpy(y + i * y_step, &r[i], sizeof r[i]);
+}
+
 /* Elements of the inner sides: `rows` of side 2, all of side 3. */
 static void copy_block(const struct copy *c, const unsigned char *x, unsigned char *y, size_t rows)
 {
     const struct side *s = &c->side[2], *t = &c->side[3];
-    if (t->x == 1 && t->y == 1) {
-        for (size_t i = 0; i < rows; i++)
-            memcpy(y + i * s->y, x + i * s->x, t->size);
+    const int turned = s->x == 1 && t->y == 1 && s->size > 1;
+    for (size_t i = 0; i < rows && t->x == 1 && t->y == 1; i++)
+        memcpy(y + i * s->y, x + i * s->x, t->size);
+    if (t->x == 1 && t->y == 1)
         return;
-    }
-    for (size_t j0 = 0; j0 < t->size; j0 += BLOCK)
-        for (size_t i = 0; i < rows; i++)
-            for (size_t j = j0; j < conv_min(j0 + BLOCK, t->size); j++)
-                y[i * s->y + j * t->y] = x[i * s->x + j * t->x];
+    const size_t rows8 = turned ? rows / TURN * TURN : 0, size8 = turned ? t->size / TURN * TURN : 0;
+    for (size_t i = 0; i < rows8; i += TURN)
+        for (size_t j = 0; j < size8; j += TURN)
+            copy_turned(x + i + j * t->x, t->x, y + i * s->y + j, s->y);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = i < rows8 ? size8 : 0; j < t->size; j++)
+            y[i * s->y + j * t->y] = x[i * s->x + j * t->x];
 }
 
 static void run_job(void *arg, size_t job)

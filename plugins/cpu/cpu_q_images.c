@@ -59,27 +59,13 @@ static void inside(const struct lb_q_conv *s, size_t out, size_t taps, size_t si
 
 /* ---- Pools ---- */
 
-static void largest_of(const struct images *m, const unsigned char *x, size_t rows, size_t cols, unsigned char *y)
+static void average_of(const struct images *m, const struct q8_window *w, int32_t *sums, unsigned char *y)
 {
     const struct lb_q_pool *o = m->op;
-    const size_t c = m->s->c;
-    memcpy(y, x, c);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = i ? 0 : 1; j < cols; j++)
-            m->d->k.q8_rows.largest(x + (i * m->s->w + j) * c, c, q_flip(o->x_type), y);
-}
-
-static void average_of(const struct images *m, const unsigned char *x, size_t rows, size_t cols, int32_t *sums, unsigned char *y)
-{
-    const struct lb_q_pool *o = m->op;
-    const size_t c = m->s->c, taps = rows * cols;
+    const size_t c = m->s->c, taps = w->rows * w->cols;
     const unsigned char flip = q_flip(o->x_type);
     const struct q8_out out = q_out(&o->out, m->small);
-    for (size_t i = 0; i < c; i++)
-        sums[i] = -(int32_t)taps * (o->x_zero + flip);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < cols; j++)
-            m->d->k.q8_rows.sum(x + (i * m->s->w + j) * c, c, flip, sums);
+    m->d->k.q8_rows.sum_window(w, c, flip, -(int32_t)taps * (o->x_zero + flip), sums);
     m->d->k.q8.requantize(sums, c, m->f + (taps - 1) * SAME, 1, &out, y);
 }
 
@@ -95,12 +81,13 @@ static void pool_row(const struct images *m, size_t n, size_t oy, int32_t *sums)
         if (ky0 == ky1 || kx0 == kx1)
             continue;
         const size_t y = oy * s->stride + ky0 - s->pad, x = ox * s->stride + kx0 - s->pad;
-        const unsigned char *from = q_bytes(o->x) + ((n * s->h + y) * s->w + x) * s->c;
+        const struct q8_window window = {
+            .x = q_bytes(o->x) + ((n * s->h + y) * s->w + x) * s->c, .rows = ky1 - ky0, .cols = kx1 - kx0, .row = s->w * s->c, .col = s->c};
         unsigned char *to = q_bytes(o->y) + ((n * s->oh + oy) * s->ow + ox) * s->c;
         if (o->kind == LB_Q_MAX)
-            largest_of(m, from, ky1 - ky0, kx1 - kx0, to);
+            m->d->k.q8_rows.largest(&window, s->c, q_flip(o->x_type), to);
         else
-            average_of(m, from, ky1 - ky0, kx1 - kx0, sums, to);
+            average_of(m, &window, sums, to);
     }
 }
 

@@ -3,7 +3,7 @@
  * pass by. */
 #include "plugins/cpu/cpu_q.h"
 
-enum { ROWS_BYTES = 320 << 10, ROWS_OF_TILES = 48 /* a multiple of the rows of tiles of four panels */ };
+enum { ROWS_BYTES = 128 << 10, ROWS_OF_TILES = 48 /* a multiple of the rows of tiles of four panels */ };
 
 size_t q_product_unpacked(const struct q_panels *p)
 {

@@ -35,6 +35,8 @@ void vulkan_q_weights_free(void *dev, void *w);
 
 /* n bytes of r from byte `from` on, as words; *rest: where in the first of them they begin. */
 struct vulkan_operand vulkan_q_bytes(struct lb_ref r, size_t from, size_t n, int writes, uint32_t *rest);
+/* How many units of so many bytes a binding reaches; at least 1, which cannot be cut. */
+size_t vulkan_q_at_once(const struct vulkan_device *d, size_t bytes);
 
 /* The arguments of kernels/vulkan/q_factors.glsl; `rest` of matrices, and of a convolution. */
 enum { Q_BATCH, Q_A_STEP, Q_W_STEP, Q_C_STEP, Q_MATRICES };

@@ -144,13 +144,13 @@ static int fits(const struct vulkan_device *d, const struct lb_q_gemm *o, size_t
 /* A product in parts of its rows and columns. */
 static int make_parts(struct vulkan_device *d, const struct lb_q_gemm *o, size_t matrix)
 {
-    const size_t bytes = 4 * (d->t.reach - 1), a = o->a_row + o->k, c = (o->c_row + o->n) * (o->out.type == LB_Q_S32 ? 4 : 1);
-    const size_t rows = bytes / ((a > c ? a : c) + sizeof(int32_t)), b = matrix_words(o, 1) * 4 + (o->trans_b ? o->b_row : 1),
-                 cols = bytes / b;
+    const size_t a = o->a_row + o->k, c = (o->c_row + o->n) * (o->out.type == LB_Q_S32 ? 4 : 1);
+    const size_t rows = vulkan_q_at_once(d, (a > c ? a : c) + sizeof(int32_t));
+    const size_t cols = vulkan_q_at_once(d, matrix_words(o, 1) * 4 + (o->trans_b ? o->b_row : 1));
     struct part p = {.matrix = matrix, .matrices = 1};
     for (; p.col < o->n; p.col += p.cols) {
-        p.cols = least(o->n - p.col, cols ? cols : 1);
-        if (make(d, o, p, rows ? rows : 1))
+        p.cols = least(o->n - p.col, cols);
+        if (make(d, o, p, rows))
             return -1;
     }
     return 0;

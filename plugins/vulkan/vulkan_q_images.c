@@ -41,8 +41,7 @@ static void set_sizes(struct image_args *a, const struct lb_q_conv *s, const str
 
 static int run_images(struct vulkan_device *d, const struct images *o)
 {
-    const size_t x = o->x_image, y = o->y_image * o->y_size, larger = x > y ? x : y;
-    const size_t most = larger && larger < 4 * d->t.reach ? (4 * d->t.reach - 4) / larger : 1;
+    const size_t x = o->x_image, y = o->y_image * o->y_size, most = vulkan_q_at_once(d, x > y ? x : y);
     if (o->turns > Q_TURNS)
         return vulkan_fail(d, "windows of %zu taps; this backend takes at most %d", o->turns, Q_TURNS);
     for (size_t from = 0, n; from < o->s->n && o->y_image; from += n) {

@@ -30,6 +30,12 @@ struct vulkan_operand vulkan_q_bytes(struct lb_ref r, size_t from, size_t n, int
     return (struct vulkan_operand){r.buf ? r.buf->ptr : NULL, at, words, writes};
 }
 
+size_t vulkan_q_at_once(const struct vulkan_device *d, size_t bytes)
+{
+    const size_t n = bytes ? 4 * (d->t.reach - 1) / bytes : 1; /* a word less, as bytes may begin within one */
+    return n ? n : 1;
+}
+
 /* ---- One product ---- */
 
 static const char plain[] = "kernels/vulkan/q_plain.comp";
@@ -207,8 +213,7 @@ static int run_layer(struct vulkan_device *d, struct layer *l, size_t rows, size
 {
     const struct vulkan_q_weights *w = l->w;
     const size_t sums = w->zeros ? 4 * l->positions * groups_of(&l->p) : 0;
-    const size_t largest = most_of(most_of(l->x_unit, l->y_unit * size_of(l)), sums);
-    const size_t reach = 4 * d->t.reach, most = largest && reach > largest ? (reach - 4) / largest : 1;
+    const size_t most = vulkan_q_at_once(d, most_of(most_of(l->x_unit, l->y_unit * size_of(l)), sums));
     if (rows != w->rows || terms != w->cols)
         return vulkan_fail(d, "%s: weights of %zu x %zu for a product of %zu x %zu", l->op, w->rows, w->cols, rows, terms);
     if (!l->positions)

@@ -87,7 +87,7 @@ class Case:
 def product(rng, i, whole):
     """MatMulInteger where `whole`, else QLinearMatMul; with a bias or a type that onnxruntime has not, none."""
     ta, tb = [(U8, S8), (U8, U8), (S8, S8), (S8, U8)][i % 4]
-    m, n, k = (int(rng.choice(sizes)) for sizes in ((1, 3, 8, 17, 33), (1, 5, 16, 31, 70), (1, 4, 31, 64, 257)))
+    m, n, k = (int(rng.choice(sizes)) for sizes in ((1, 3, 8, 17, 33, 200), (1, 5, 16, 31, 70, 300), (1, 4, 31, 64, 257)))
     batch, stacks = int(rng.integers(2, 4)), rng.integers(4)
     bits = 4 if i % 6 == 5 else 8
     use_bias = bool(rng.integers(3) == 0)

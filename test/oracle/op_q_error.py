@@ -28,7 +28,7 @@ class Tensor:
             return
         low, high = min(x.min(), 0), max(x.max(), 0)
         tried = []
-        for share in np.arange(1, 0.5, -0.02):
+        for share in np.arange(1, 0.2, -0.02):
             scale = F32(share * (high - low) / 255)
             self.take(scale, np.iinfo(dtype).min + np.clip(round(-share * low / float(scale)), 0, 255))
             tried.append((np.sum((self.worth - x) ** 2), scale, self.zero))

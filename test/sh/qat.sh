@@ -67,6 +67,15 @@ experiment "{ \"name\": \"plain\", \"codec\": \"I8\", $channel }, { \"name\": \"
 if expect 0 "$lowbit" run "$tmp/qat.json" --quiet --set 'modes=["w"]' --out "$tmp/never"; then
     [ "$(column weights_sha256 "" "$tmp/never" | wc -l)" = 1 ] || fail "a round trip that never comes is not the plain training" "$tmp/never/table.csv"
 fi
+# What it is for: two bits on the embedded digits.
+if expect 0 "$lowbit" run configs/qat_digits.json --quiet --set 'modes=["w"]' --out "$tmp/digits"; then
+    top1() { column top1 "$1" "$tmp/digits" | cut -d' ' -f2; }
+    awk -v ptq="$(top1 "INT2 PTQ")" -v qat="$(top1 "INT2 QAT")" 'BEGIN { exit !(qat > ptq + 3) }' ||
+        fail "two bits, trained for them: top-1 $(top1 "INT2 QAT"), $(top1 "INT2 PTQ") without" "$tmp/digits/table.csv"
+    grep -q '^- Trained for its format, INT2 QAT: fake quantization from epoch 3, learned scales$' "$tmp/digits/table.md" ||
+        fail "table.md does not say what was trained" "$tmp/digits/table.md"
+fi
+
 # A format with a "qat" beside it leaves the trial of the plain one as it was, and has a hash of its own.
 expect 0 "$lowbit" plan "$tmp/qat.json" --set 'modes=["w"]'
 cp "$tmp/out" "$tmp/both"

@@ -4,6 +4,7 @@
 #include "test/unit/nn_util.h"
 
 #include "core/format/scale.h"
+#include "core/nn/calibrate.h"
 #include "core/nn/qat_impl.h"
 #include "core/nn/train.h"
 #include "kernels/canon.h"
@@ -209,11 +210,21 @@ struct range {
     int calibrated;
 };
 
-/* x (BATCH, n): what it is worth, and where it is inside. */
-static void worth_of(const struct lb_format *f, const struct lb_dev *d, const struct range *r, float *x, size_t n, float *inside)
+/* Of what a layer reads, by the rule itself: the network's own batch is what it is calibrated with. */
+static struct range range_of(const struct problem *p, struct lb_dev *d, size_t layer, const struct lb_format *f)
 {
     struct lb_err err = {0};
-    const struct lb_round round = {.f = f, .host = &d->host, .calibrated = r->calibrated, .s = r->s, .z = r->z, .inside = inside};
+    const struct lb_calibration c = {.m = p->m, .d = d, .x = p->x, .n = BATCH, .batch = BATCH};
+    struct range r = {.calibrated = f->config->calibrated};
+    cr_assert_eq(r.calibrated ? lb_calibrate_input(&c, layer, f, &r.s, &r.z, &err) : 0, 0, "%s", err.text);
+    return r;
+}
+
+/* x (BATCH, n): what it is worth, and where it is inside. */
+static void worth_of(const struct lb_format *f, const struct lb_dev *d, struct range r, float *x, size_t n, float *inside)
+{
+    struct lb_err err = {0};
+    const struct lb_round round = {.f = f, .host = &d->host, .calibrated = r.calibrated, .s = r.s, .z = r.z, .inside = inside};
     cr_assert_eq(lb_round_matrix(&round, x, BATCH, n, &err), 0, "%s", err.text);
 }
 
@@ -264,15 +275,14 @@ static void reads_on(const char *backend, const char *text, int cuts)
     float loss[BATCH], x0[BATCH * 6], h[BATCH * 7], hq[BATCH * 7], inside[BATCH * 7], all[BATCH * 6];
     double dw0[7 * 6] = {0}, dw1[4 * 7] = {0};
     memcpy(x0, p.x, sizeof x0);
-    const struct lb_qat_item *it = n->qat->read;
-    worth_of(f, d, &(struct range){it[0].r.s, it[0].r.z, f->config->calibrated}, x0, 6, all);
+    worth_of(f, d, range_of(&p, d, 0, f), x0, 6, all);
     for (size_t i = 0; i < BATCH * 7; i++) {
         double v = (double)p.m->params[1].value[i % 7];
         for (size_t k = 0; k < 6; k++)
             v += (double)p.m->params[0].value[i % 7 * 6 + k] * (double)x0[i / 7 * 6 + k];
         hq[i] = h[i] = v > 0 ? (float)v : 0;
     }
-    worth_of(f, d, &(struct range){it[1].r.s, it[1].r.z, f->config->calibrated}, hq, 7, inside);
+    worth_of(f, d, range_of(&p, d, 1, f), hq, 7, inside);
     size_t beyond = 0;
     for (size_t i = 0; i < BATCH * 7; i++)
         beyond += h[i] > 0 && inside[i] == 0;

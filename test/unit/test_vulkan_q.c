@@ -257,10 +257,11 @@ static uint32_t *dense_result(struct lb_dev *d, size_t m, size_t n, size_t k, ui
     return y;
 }
 
-/* Slabs of output channels that neither begin nor end with a group. */
-Test(vulkan_q, groups_are_cut)
+/* Slabs of output channels that neither begin nor end with a group; rows that are barely as long as what is bound. */
+Test(vulkan_q, products_are_cut)
 {
-    static const char *const settings[] = {"reach=300", "reach=210,tiles=2,dot=1"};
+    enum { M = 3, LONG = 198 };
+    static const char *const settings[] = {"reach=300", "reach=210,tiles=2,dot=1", "reach=50"};
     static const struct lb_q_conv cases[] = {
         {.n = 3, .h = 4, .w = 5, .c = 32, .o = 144, .kh = 1, .kw = 2, .stride = 1, .pad = 2, .dilation = 1, .groups = 4, .oh = 8, .ow = 8},
         {.n = 3, .h = 6, .w = 6, .c = 60, .o = 60, .kh = 3, .kw = 3, .stride = 1, .pad = 1, .dilation = 1, .groups = 60, .oh = 6, .ow = 6}};
@@ -269,12 +270,14 @@ Test(vulkan_q, groups_are_cut)
     struct lb_dev *d = open_device("cpu_ref", ~0u);
     for (size_t i = 0; i < COUNT(cases); i++)
         want[i] = conv_result(d, &cases[i]);
+    const uint32_t *want_rows = dense_result(d, M, 4, LONG, LB_Q_S8);
     close_device();
     for (size_t s = 0; s < COUNT(settings); s++) {
         setenv("LOWBIT_VULKAN_TEST", settings[s], 1);
         d = open_device("vulkan", ~0u);
         for (size_t i = 0; i < COUNT(cases); i++)
             same(settings[s], want[i], conv_result(d, &cases[i]), cases[i].n * cases[i].oh * cases[i].ow * cases[i].o / 4);
+        same(settings[s], want_rows, dense_result(d, M, 4, LONG, LB_Q_S8), M);
         close_device();
     }
     drop_all();
