@@ -134,6 +134,7 @@ static int sgd(void *dev, const struct lb_sgd *o)
  *   weights_create and its three     the host unpacks weights to binary32 and calls gemm and conv2d: rows say `packed` no
  *   gemm_int8, conv2d_int8           trials of the modes w8a8 and w4a8 are "unsupported"
  *   quantizer_create and its two     the host encodes: mode wa says `packed` no
+ *   q_weights_create and the q_ ops  trials of the mode integer are "unsupported"
  *
  * A backend that is to run formats as they are stored begins with weights_create for codecs of up to 8 bits, from lb_codes.values alone.
  * plugins/cpu_ref/ has all of them in their shortest form. */

@@ -289,6 +289,23 @@ static int has_ops(const struct lb_backend *b)
     return b->q_weights_create && b->q_quantize && b->q_dequantize && b->q_table && b->q_copy;
 }
 
+/* A bias in whole numbers is of an integer layer: without the scale of its input it would be taken for numbers. */
+static int check_biases(const struct lb_model *m, const struct lb_safetensors *st, const unsigned char *integer, struct lb_err *err)
+{
+    for (size_t i = 0; i < m->n_layers; i++) {
+        char name[48];
+        if (m->layers[i].bias < 0 || integer[i])
+            continue;
+        snprintf(name, sizeof name, "%s.scale", m->params[m->layers[i].bias].name);
+        const struct lb_tensor *t = lb_safetensors_find(st, m->params[m->layers[i].bias].name);
+        if (t && t->dtype == LB_I32 && lb_safetensors_find(st, name))
+            return lb_fail(
+                err, "tensor %zu.input.scale: expected one F32 value, since layer %zu has a bias in whole numbers; found no such tensor",
+                m->layers[i].index, m->layers[i].index);
+    }
+    return 0;
+}
+
 int lb_q_net_create(struct lb_net *n, const struct lb_safetensors *st, const unsigned char *integer, struct lb_q_net **out,
                     struct lb_err *err)
 {
@@ -309,6 +326,8 @@ int lb_q_net_create(struct lb_net *n, const struct lb_safetensors *st, const uns
             return lb_fail(err, "tensor %zu.input.scale: layer %zu is an activation with no integer layer behind it", m->layers[i].index,
                            m->layers[i].index);
     }
+    if (check_biases(m, st, integer, err))
+        return -1;
     lay_out(m, integer, q);
     for (size_t i = 0; i < m->n_layers; i++)
         if (integer[i] && create_layer(n, st, i, q, err))

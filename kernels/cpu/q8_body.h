@@ -120,7 +120,13 @@ static size_t tile_rows(size_t panels)
 
 static void run_tile(const struct tile *z, size_t rows, size_t panels)
 {
-    (panels == 4 ? tiles_4 : panels == 2 ? tiles_2 : tiles_1)[rows - 1][z->t->flip != 0](z);
+    const int flip = z->t->flip != 0;
+    if (panels == 4)
+        tiles_4[rows - 1][flip](z);
+    else if (panels == 2)
+        tiles_2[rows - 1][flip](z);
+    else
+        tiles_1[rows - 1][flip](z);
 }
 
 /* ---- What becomes of the sums ---- */

@@ -182,6 +182,8 @@ static const struct {
     {"0.input.scale", &zero_f, 0, "tensor 0.input.scale: expected a finite number above 0, found 0"},
     {"2.input.scale", &inf_f, 0, "tensor 2.input.scale: expected a finite number above 0, found inf"},
     {"2.input.scale", &minus_f, 0, "tensor 2.input.scale: expected a finite number above 0, found -1"},
+    {"2.input.scale", NULL, 0,
+     "tensor 2.input.scale: expected one F32 value, since layer 2 has a bias in whole numbers; found no such tensor"},
     {"0.input.scale", NULL, 1, "tensor 0.input.scale: expected one F32 value"},
     {"5.input.scale", NULL, 2, "tensor 5.input.scale: expected one F32 value"},
     {"0.input.zero_point", &half_f, 0, "tensor 0.input.zero_point: expected a whole number from 0 to 255, found 7.5"},
