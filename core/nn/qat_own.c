@@ -7,6 +7,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 enum { SEGMENT = 256, TOGETHER = 4 /* chains that run side by side */ };
 
@@ -172,40 +173,38 @@ void lb_qat_own_forward(const struct lb_qat_item *it, const struct lb_host *h, c
 
 /* ---- Backward ---- */
 
-/* What a change of the scale changes, times the gradient; and the gradient itself goes on inside alone. */
+/* What a change of the scale changes, times the gradient, and +0 behind the last; the gradient itself goes on inside alone. Masks, since no branch could be
+ * foreseen. */
 static void backward_segment(const struct job *j, const struct lb_qat_segment *p, float *product)
 {
-    const int alive = j->it->own->found.s[p->group] > 0, clips = j->it->clips;
+    const uint32_t alive = j->it->own->found.s[p->group] > 0 ? ~0u : 0, kept = j->it->clips ? 0 : ~0u;
+    const float low = j->low, high = j->high;
     float t[SEGMENT], q[SEGMENT], *g = j->g + p->at;
     into_and_out(j, p, t, q);
     for (size_t k = 0; k < p->n; k++) {
-        const int inside = alive & (t[k] >= j->low) & (t[k] <= j->high);
-        product[k] = g[k] * (inside ? q[k] - t[k] : q[k]);
-        g[k] = inside | !clips ? g[k] : 0.0f;
+        const uint32_t inside = (0u - (uint32_t)((t[k] >= low) & (t[k] <= high))) & alive;
+        product[k] = g[k] * canon_float((canon_bits(q[k] - t[k]) & inside) | (canon_bits(q[k]) & ~inside));
+        g[k] = canon_float(canon_bits(g[k]) & (inside | kept));
     }
+    memset(product + p->n, 0, (SEGMENT - p->n) * sizeof *product);
 }
 
-/* Segments i .. i + n - 1: no addition waits for that of another segment. */
+/* Segments i .. i + n - 1: no addition waits for that of another segment, and +0 more changes no sum that began with +0. */
 static void backward_some(const struct job *j, size_t i, size_t n)
 {
     float product[TOGETHER][SEGMENT], acc[TOGETHER] = {0};
-    struct lb_qat_segment p[TOGETHER];
-    size_t least = SEGMENT;
     for (size_t c = 0; c < n; c++) {
-        p[c] = segment_of(j, i + c);
-        backward_segment(j, &p[c], product[c]);
-        least = p[c].n < least ? p[c].n : least;
+        const struct lb_qat_segment p = segment_of(j, i + c);
+        backward_segment(j, &p, product[c]);
     }
     if (!j->it->own->sum)
         return;
-    for (size_t k = 0; k < least && n == TOGETHER; k++)
+    for (size_t c = n; c < TOGETHER; c++)
+        memset(product[c], 0, sizeof product[c]);
+    for (size_t k = 0; k < SEGMENT; k++)
         for (size_t c = 0; c < TOGETHER; c++)
             acc[c] += product[c][k];
-    for (size_t c = 0; c < n; c++) {
-        for (size_t k = n == TOGETHER ? least : 0; k < p[c].n; k++)
-            acc[c] += product[c][k];
-        j->it->own->sum[i + c] = acc[c];
-    }
+    memcpy(j->it->own->sum + i, acc, n * sizeof *acc);
 }
 
 static void backward_job(void *arg, size_t job)
