@@ -134,7 +134,10 @@ static int run(int argc, char **argv)
         {"m", KEY_M, "M", 0, "gemm: rows of the result", 0},
         {"n", KEY_N, "N", 0, "gemm, gemv: columns of the result", 0},
         {"k", KEY_K, "K", 0, "gemm, gemv: length of the sums", 0},
-        {"format", KEY_FORMAT, "F", 0, "codec, gemm_packed, gemm_int8: only this codec or format", 0},
+        {"format", KEY_FORMAT, "F", 0,
+         "codec, gemm_packed, gemm_int8: only this codec or format; forward, train: that of the integer network, and of the training that "
+         "knows it",
+         0},
         {"backend", KEY_BACKEND, "B[,B]", 0, "These, repeatable (default: all that run here, without cpu_ref and the skeletons)", 0},
         {"no-peers", KEY_NO_PEERS, NULL, 0, "Without OpenBLAS and oneDNN", 0},
         {"numerics", KEY_NUMERICS, "exact|fast", 0, "What backends are opened for (default: exact)", 0},

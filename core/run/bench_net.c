@@ -152,8 +152,8 @@ static void add_integer(const struct bench *b, const struct lb_model *m, const s
 }
 
 /* Trainings of the same network that know a format: of the weights, and of what layers read, too. */
-static void add_qat(const struct bench *b, const struct lb_model *m, const struct data *data, struct job *job, struct bench_entry *e,
-                    size_t *n)
+static int add_qat(const struct bench *b, const struct lb_model *m, const struct data *data, struct job *job, struct bench_entry *e,
+                   size_t *n, struct lb_err *err)
 {
     for (size_t i = 0; i < 2 * b->n; i++) {
         struct lb_err why = {0};
@@ -174,8 +174,11 @@ static void add_qat(const struct bench *b, const struct lb_model *m, const struc
             continue;
         }
         lb_bench_qat_free(&j->qat);
+        if (b->o->format && i == 0)
+            return lb_fail(err, "--format %s: %s", b->o->format, why.text);
         lb_log(LB_LOG_WARN, "bench: left out: %s", why.text);
     }
+    return 0;
 }
 
 static void free_job(struct job *j)
@@ -225,8 +228,7 @@ static int measure(const struct bench *b, const struct lb_model *m, size_t batch
     int r = fill(&data, batch, err) || add_backends(b, m, &data, training, job, e, &n, err);
     if (!r && !training)
         add_integer(b, m, &data, job, e, &n);
-    if (!r && training)
-        add_qat(b, m, &data, job, e, &n);
+    r = r || (training && add_qat(b, m, &data, job, e, &n, err));
     r = r || lb_bench_compare(b, &w, e, n, err);
     for (size_t i = 0; i < n; i++)
         free_job(&job[i]);

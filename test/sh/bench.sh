@@ -7,7 +7,7 @@ set -euo pipefail
 BUILD=${BUILD:-build}
 out=$(mktemp) said=$(mktemp)
 trap 'rm -f "$out" "$said"' EXIT
-header=op,shape,format,backend,isa,threads,seconds,rate,unit,ratio,vs_openblas,vs_onednn,vs_cpu_ref,spread,best,turns,method,of
+header=op,shape,format,backend,isa,threads,seconds,rate,unit,ratio,vs_openblas,vs_onednn,vs_cpu_ref,vs_f32,spread,best,turns,method,of
 
 fail() { # what was wrong, the command
     echo "$1; repeat: $2"

@@ -445,34 +445,39 @@ Test(qat, round_trip)
     drop_all();
 }
 
-/* ---- Refusals ---- */
+/* ---- A whole training ---- */
 
-Test(qat, refused)
+/* Three epochs of one step each, the last two of which know the format. */
+Test(qat, from_epoch)
 {
-    static const struct {
-        const char *format, *why;
-    } cases[] = {
-        {"{\"codec\": \"Q4_0\", \"qat\": {\"rounding\": \"stochastic\"}}", "qat: "},
-        {"{\"codec\": \"LOOM_F4\", \"qat\": {\"rounding\": \"stochastic\"}}", "qat: "},
-        {"{\"codec\": \"I8\", \"scale\": {\"per\": \"tensor\", \"rule\": \"mse\", \"calibrated\": true}, \"qat\": {}}",
-         "qat: scale mse/tensor calibrated is for activations"},
-        {"{\"codec\": \"I4\", \"scale\": {\"per\": \"block\", \"block\": 32, \"format\": \"F16\"}, \"qat\": {\"scales\": \"learned\"}}",
-         "qat.scales learned: the scale is absmax/block 32 in F16 learned; expected absmax, percentile or mse, stored as F32"},
-        {"{\"codec\": \"U4\", \"scale\": {\"per\": \"tensor\", \"rule\": \"asymmetric\"}, \"qat\": {\"scales\": \"calibrated\"}}",
-         "qat.scales calibrated: the scale is asymmetric/tensor calibrated; expected absmax, percentile or mse, stored as F32"},
-        {"{\"codec\": \"I32\", \"scale\": {\"per\": \"tensor\"}, \"qat\": {\"scales\": \"learned\"}}",
-         "qat.scales learned: codec I32; expected one of up to 16 bits"},
-        {"{\"codec\": \"I4\", \"scale\": {\"per\": \"tensor\"}, \"rounding\": \"stochastic\", \"qat\": {\"scales\": \"learned\"}}",
-         "qat.scales learned: rounding stochastic; expected a format that does not draw"},
-    };
-    for (size_t i = 0; i < COUNT(cases); i++) {
-        struct lb_err err = {0};
-        load_plugins();
-        const struct lb_format *f = format_of(cases[i].format);
-        const int r = lb_qat_check(&f->config->qat, f, &err);
-        cr_expect(r == -1 && !strncmp(err.text, cases[i].why, strlen(cases[i].why)), "%s\n  found:    %s\n  expected: %s", cases[i].format,
-                  r ? err.text : "no error", cases[i].why);
-        drop_formats();
-        drop_all();
+    load_plugins();
+    struct lb_err err = {0};
+    struct lb_dev *d = open_device("cpu_ref", ~0u);
+    struct problem p = problem_of(conv_net, CLASSES), q = problem_of(conv_net, CLASSES);
+    const struct lb_format *f = format_of(formats[0]),
+                           *a = format_of("{\"codec\": \"I8\", \"scale\": {\"per\": \"tensor\", \"calibrated\": true}}");
+    static const struct lb_qat_config c = {.from_epoch = 1, .scales = LB_QAT_LEARNED, .activations = 1, .clip = 1};
+    const struct lb_train_config train = {.epochs = 3, .batch = BATCH, .lr = 0.1, .lr_decay = 1, .shuffle = LB_SHUFFLE_NONE};
+    const struct lb_samples samples = {.x = p.x, .y = p.labels, .n = BATCH};
+    const struct lb_qat knows = {.config = &c, .format = f, .activations = a, .biases = 1, .x = p.x, .n = BATCH, .batch = BATCH, .seed = 3};
+    struct lb_safetensors scales = {0};
+    struct lb_train_result result;
+    float loss[BATCH];
+    cr_assert_eq(lb_train_for(p.m, d, &train, &samples, 3, "test", &knows, &scales, &result, &err), 0, "%s", err.text);
+    struct lb_net *n = net_of(q.m, d, BATCH);
+    step(&q, n, 0.1f, loss);
+    cr_assert_eq(lb_qat_start(n, &knows, q.m, &err), 0, "%s", err.text);
+    for (int e = 1; e < 3; e++) {
+        cr_assert_eq(lb_qat_epoch(n, q.m, &err), 0, "%s", err.text);
+        step(&q, n, 0.1f, loss);
+        cr_assert_eq(lb_qat_stepped(n, 1, &err), 0, "%s", err.text);
     }
+    cr_assert_eq(lb_net_download(n, q.m, &err), 0, "%s", err.text);
+    for (size_t i = 0; i < p.m->n_params; i++)
+        cr_expect_arr_eq(p.m->params[i].value, q.m->params[i].value, p.m->params[i].elems * sizeof(float), "%s", p.m->params[i].name);
+    size_t many;
+    cr_expect_arr_eq(dumped_f32(&scales, "3.weight.scale"), scales_of(n, "3.weight.scale", &many), CLASSES * sizeof(float));
+    lb_safetensors_finish(&scales);
+    drop_formats();
+    drop_all();
 }
