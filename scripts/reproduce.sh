@@ -3,7 +3,8 @@
 # Makes the committed tables of results/paper/ again: sets up, builds, fetches data, runs every config of configs/paper/.
 #   scripts/reproduce.sh            runs in results/work/ and writes results/paper/*.csv and *.md; started again, it goes on where it stopped
 #   scripts/reproduce.sh --check    runs in a temporary folder, from nothing, and compares with results/paper/, byte for byte
-#   scripts/reproduce.sh --zoo      the zoo instead, configs/zoo*.json: the formats in use on two networks, with its figures (some 15 minutes)
+#   scripts/reproduce.sh --qat      configs/qat.json instead: 33 trainings, most of which know a format (half an hour)
+#   scripts/reproduce.sh --zoo      configs/zoo*.json instead: the formats in use on two networks, with figures (three quarters of an hour)
 # BUILD names the build folder (default: build). What needs data that cannot be had is left out, and named.
 # Exit: 0 done (--check: and equal); 1 something failed or differs; 2 bad usage; 3 something was left out, the rest is as with 0.
 set -euo pipefail
@@ -12,9 +13,10 @@ check=no configs=(configs/paper/*.json) jobs=1
 case ${1:-} in
 "") ;;
 --check) check=yes jobs=$(nproc 2>/dev/null || echo 2) ;; # times are not looked at
+--qat) configs=(configs/qat.json) ;;
 --zoo) configs=(configs/zoo*.json) ;;
 *)
-    sed -n '3,8s/^# \{0,1\}//p' "$0"
+    sed -n '3,10s/^# \{0,1\}//p' "$0"
     [ "$1" = --help ] || [ "$1" = -h ] && exit 0
     exit 2
     ;;
@@ -145,10 +147,9 @@ done
 
 echo
 say "$done_well committed tables came out equal, byte for byte"
-for file in "$kept"/zoo*.csv; do
-    name=$(basename "$file" .csv)
-    if [ -e "$file" ] && [[ " ${configs[*]} " != *" configs/$name.json "* ]]; then
-        say "$kept/$name.*: not made here; scripts/reproduce.sh --zoo makes them"
+for name in qat zoo zoo_fashion; do
+    if [ -e "$kept/$name.csv" ] && [[ " ${configs[*]} " != *" configs/$name.json "* ]]; then
+        say "$kept/$name.*: not made here; scripts/reproduce.sh --${name%%_*} makes them"
     fi
 done
 if [ ${#differ[@]} != 0 ]; then

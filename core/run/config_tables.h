@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* config_tables.h - private to core/run/config*.c: the option tables of an experiment, and what the files share. */
+/* config_tables.h - the option tables of an experiment, what the config files share, and formats that are read from JSON of other files. */
 #ifndef LB_CONFIG_TABLES_H
 #define LB_CONFIG_TABLES_H
 

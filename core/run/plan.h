@@ -91,6 +91,13 @@ int lb_plan_backend_options(const struct lb_backend_config *c, const struct lb_b
 /* Mode wa: the format of activations beside format i. */
 const struct lb_format_config *lb_plan_activations(const struct lb_experiment *e, size_t i);
 
+/* plan_facts.c. Learns what formats and backends are here, in children; refuses modes that were asked for by name and cannot be. */
+int lb_plan_learn(struct lb_plan *p, struct lb_err *err);
+/* Adds a backend of this name in the config (`c`, or NULL where it only trains) and learns what it is; its index, or -1. */
+long lb_plan_add_backend(struct lb_plan *p, const char *name, const char *plugin, const struct lb_backend_config *c, struct lb_err *err);
+/* A text into an array: cut where it is too long, but never within a character of UTF-8, since it goes into JSON. NULL is "". */
+void lb_plan_copy(char *to, size_t size, const char *from);
+
 /* plan_qat.c. Whether training for a format knows what layers read in this mode. */
 int lb_plan_qat_reads(const struct lb_qat_config *c, int mode);
 /* The mode that the training for a trial's mode knows. In mode integer biases are whole numbers of a scale that is no format's. */
