@@ -62,7 +62,22 @@ assert {r["format"] for r in rows} >= {"INT8_CHANNEL"}, rows'
 bench "forward --model mlp --batch 2 --no-peers" 'assert "cpu" in backends and not backends & {"cpu_ref", "cpu_blas", "skeleton"}, backends'
 bench "gemm --m 8 --n 9 --k 10 --backend cpu_ref,cpu --backend cpu --no-peers" 'assert [r["backend"] for r in rows] == ["cpu_ref", "cpu"], rows
 assert float(rows[1]["vs_cpu_ref"]) > 0 and not rows[0]["vs_cpu_ref"], rows'
-bench "forward --model mlp --no-peers" 'assert [r["shape"] for r in rows if r["backend"] == "cpu"] == ["mlp, batch 64", "mlp, batch 1"], rows'
+bench "forward --model mlp --no-peers" 'assert [(r["shape"], r["format"], bool(r["vs_f32"])) for r in rows if r["backend"] == "cpu"] == [
+    (f"mlp, batch {n}", f, f != "F32") for n in (64, 1) for f in ("F32", "INT8_CHANNEL")], rows
+'
+
+# Integer tensors: what a product gives, bytes or sums, beside binary32 and what would have to be done instead of bytes; training that knows a format.
+bench "gemm_u8s8 --m 8 --n 64 --k 96 --backend cpu_ref,cpu --no-peers" '
+for b in ("cpu_ref", "cpu"):
+    mine = [(r["format"], r["method"], bool(r["vs_f32"])) for r in rows if r["backend"] == b]
+    assert mine == [("U8 x S8 -> U8", "", True), ("U8 x S8 -> S32", "", True), ("F32", "", False),
+                    ("U8 x S8 -> U8", "dequantize, multiply, quantize", True)], mine'
+bench "forward --model mlp --batch 2 --backend cpu --no-peers --format INT4_CHANNEL" 'assert [r["format"] for r in rows] == ["F32", "INT4_CHANNEL"], rows'
+bench "train --model mlp --batch 4 --backend cpu --no-peers" 'assert [(r["format"], r["method"]) for r in rows] == [
+    ("F32", ""), ("INT4_CHANNEL", "qat, weights"), ("INT4_CHANNEL", "qat, weights and activations")], rows
+f32 = float(rows[0]["seconds"])
+for r in rows[1:]:
+    assert abs(float(r["vs_f32"]) / (f32 / float(r["seconds"])) - 1) < 0.01, rows'
 
 # The peers: rows of their own, and how far they are from ours. What is packed beforehand does not count.
 has() { # library: can it be loaded?

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # Formats by layer, "sensitivity" and "search": what is chosen, what the page says, what a hash holds, and what is refused. Also the order of codes in a byte.
 set -euo pipefail
 . test/sh/util.bash

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # The tables of docs/formats.md say what the program says: every codec and every named format, and no other; bits, values, aliases, units; codec, scale and
 # bits of the named formats, found by converting a matrix of 16 x 4096.
 set -euo pipefail

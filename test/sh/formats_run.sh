@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # lowbit run with scaled and block formats in every mode: all rows ok, bits a weight as the shapes say, plausible errors, the same bytes again.
 set -euo pipefail
 . test/sh/util.bash

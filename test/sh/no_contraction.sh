@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # once
 # The machine code keeps to the text: no fused multiply-add where the compiler was not told of the instruction, and nowhere the alternating ones,
 # which no source asks for: gcc 12's vectorizer makes them of products whose sums and differences alternate, in spite of -ffp-contract=off.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # `lowbit op` on integer tensors against onnxruntime and against the definitions in NumPy, on cases that are drawn anew each time.
 # once
 set -euo pipefail

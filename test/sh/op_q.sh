@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # lowbit op on integer tensors: each op on tensors small enough to check by hand, on every backend that has them; what is refused.
 # once
 set -euo pipefail
