@@ -42,6 +42,7 @@ PLUGINS := $(patsubst plugins/%.c,%,$(wildcard plugins/*.c)) $(patsubst plugins/
 UNITS   := $(patsubst test/unit/%.c,$(BUILD)/test/%,$(wildcard test/unit/test_*.c))
 TOOLS   := $(patsubst test/tools/%.c,$(BUILD)/test/%,$(wildcard test/tools/*.c))
 BAD     := $(patsubst test/bad/%.c,$(BUILD)/bad/%.so,$(wildcard test/bad/*.c))
+FAULTS  := $(if $(filter x86_64,$(shell uname -m)),$(patsubst test/faults/%.c,$(BUILD)/faults/%.so,$(wildcard test/faults/*.c)))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$1)
 
@@ -100,8 +101,11 @@ $(BUILD)/test/%: test/tools/%.c $(wildcard test/tools/*.h) $(BUILD)/libcore.a $(
 $(BUILD)/bad/%.so: test/bad/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -shared $< -o $@
+$(BUILD)/faults/%.so: test/faults/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -shared $< -o $@
 
-tests: all $(UNITS) $(TOOLS) $(BAD)
+tests: all $(UNITS) $(TOOLS) $(BAD) $(FAULTS)
 check: tests
 	BUILD=$(BUILD) test/run.sh $(CHECK)
 test: tests

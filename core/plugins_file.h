@@ -7,8 +7,9 @@
 #include "core/plugin.h"
 #include <stddef.h>
 
-/* Hashes, checks and maps the file. The loader maps what the headers promise and dies of a file that is shorter, so they are read first. NULL with
- * the reason in `why`, without the file's name; *missing is 1 where it is only a library that the file needs which is not on this machine. */
+/* Checks who can write to the file (plugins_trust.h), hashes, checks and maps it; the hash is of what was mapped. The loader maps what the headers promise
+ * and dies of a file that is shorter, so they are read first. NULL with the reason in `why`, without the file's name; *missing is 1 where it is only a
+ * library that the file needs which is not on this machine. */
 void *lb_plugins_open(const char *file, char sha256[65], int *missing, struct lb_err *why);
 
 /* The list `lb_plugins` and how many there are before the NULL at its end, or NULL with the reason. */

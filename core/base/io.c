@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base/io.h"
+#include "core/base/map_watch.h"
 #include "core/base/mem.h"
 
 #include <errno.h>
@@ -12,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Opens a regular file for reading and says how long it is. */
+/* Opens a regular file for reading and says how long it is. A pipe is not waited for. */
 static int open_regular(const char *path, size_t *size, struct lb_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return lb_fail(err, "%s: %s", path, strerror(errno));
     struct stat st;
@@ -42,6 +43,7 @@ int lb_map_open(const char *path, struct lb_map *m, struct lb_err *err)
         }
         m->data = p;
         m->size = size;
+        lb_map_watch(m->data, size, path);
     }
     close(fd);
     return 0;
@@ -49,8 +51,10 @@ int lb_map_open(const char *path, struct lb_map *m, struct lb_err *err)
 
 void lb_map_close(struct lb_map *m)
 {
-    if (m->data)
+    if (m->data) {
+        lb_map_unwatch(m->data);
         munmap((void *)(uintptr_t)m->data, m->size);
+    }
     *m = (struct lb_map){0};
 }
 
@@ -94,8 +98,7 @@ int lb_out_open(struct lb_out *f, const char *path, struct lb_err *err)
     return 0;
 }
 
-/* The rename itself survives a power cut once the folder is synced too. */
-static void sync_folder(const char *path)
+void lb_sync_folder(const char *path)
 {
     char folder[4096];
     const char *slash = strrchr(path, '/');
@@ -123,7 +126,7 @@ int lb_out_commit(struct lb_out *f, struct lb_err *err)
         unlink(f->temp);
         return lb_fail(err, "%s: cannot be written: %s", f->path, strerror(why));
     }
-    sync_folder(f->path);
+    lb_sync_folder(f->path);
     return 0;
 }
 

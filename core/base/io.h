@@ -8,7 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* A file mapped read-only. An empty file has data == NULL and size 0. */
+/* A file mapped read-only. An empty file has data == NULL and size 0. Where another process makes the file shorter, whoever reads behind its new end ends the
+ * process (map_watch.h). */
 struct lb_map {
     const unsigned char *data;
     size_t size;
@@ -31,6 +32,7 @@ void lb_out_abort(struct lb_out *f);
 
 int lb_make_dirs(const char *path, struct lb_err *err); /* mkdir -p */
 int lb_exists(const char *path);
+void lb_sync_folder(const char *path); /* of a file: that it is there survives a power cut */
 
 /* SHA-256 as 64 hexadecimal digits and a NUL. */
 struct lb_sha256;

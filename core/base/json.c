@@ -8,6 +8,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- Memory ---- */
+
+static void *noted_malloc(size_t n)
+{
+    void *p = malloc(n);
+    if (!p)
+        lb_mem_note_refused();
+    return p;
+}
+
+void lb_json_start(void)
+{
+    json_set_alloc_funcs(noted_malloc, free);
+}
+
+json_t *lb_json_load(const char *text, size_t n, size_t flags, json_error_t *e)
+{
+    const size_t refused = lb_mem_refused();
+    json_t *value = json_loadb(text, n, flags, e);
+    if (lb_mem_refused() == refused)
+        return value;
+    json_decref(value);
+    e->text[JSON_ERROR_TEXT_LENGTH - 1] = json_error_out_of_memory; /* where json_error_code looks */
+    return NULL;
+}
+
+char *lb_json_dump(const json_t *value, size_t flags)
+{
+    const size_t refused = lb_mem_refused();
+    char *text = json_dumps(value, flags);
+    if (lb_mem_refused() == refused)
+        return text;
+    free(text);
+    return NULL;
+}
+
 /* ---- Places ---- */
 
 /* 1-based line and column of text[at]; a column counts characters, so the continuation bytes of UTF-8 do not count. */
@@ -109,7 +145,7 @@ json_t *lb_json_parse(const char *text, size_t n, const char *name, struct lb_er
         return NULL;
     }
     json_error_t e = {0};
-    json_t *value = n > INT_MAX ? NULL : json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    json_t *value = n > INT_MAX ? NULL : lb_json_load(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (n > INT_MAX)
         lb_fail(err, "%s: %zu bytes are too many for JSON", name, n);
     return value || n > INT_MAX ? value : fail_parse(text, n, name, &e, err);
@@ -314,7 +350,7 @@ json_t *lb_json_text(const char *s)
 
 char *lb_json_canonical(const json_t *value, struct lb_err *err)
 {
-    char *text = json_dumps(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = lb_json_dump(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
     if (!text) {
         lb_fail(err, "out of memory: JSON text");
         return NULL;
@@ -375,9 +411,10 @@ static json_t *step_into(json_t *at, const char **path, json_t *value, struct lb
         }
         return value;
     }
+    const size_t refused = lb_mem_refused();
     json_t *put = !**path ? json_incref(value) : json_object_get(at, key) ? NULL : json_object();
     if (put && json_object_set_new(at, key, put)) {
-        lb_fail(err, "\"%.80s\" is not UTF-8", key);
+        lb_fail(err, lb_mem_refused() == refused ? "\"%.80s\" is not UTF-8" : "\"%.80s\": out of memory: JSON", key);
         return NULL;
     }
     return json_object_get(at, key);
@@ -386,19 +423,24 @@ static json_t *step_into(json_t *at, const char **path, json_t *value, struct lb
 int lb_json_set(json_t *root, const char *path, const char *text, struct lb_err *err)
 {
     int result = -1;
-    json_t *value = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-    if (!value)
+    json_error_t e = {0};
+    const size_t refused = lb_mem_refused();
+    json_t *value = lb_json_load(text, strlen(text), JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    if (!value && json_error_code(&e) != json_error_out_of_memory)
         value = json_string(text);
     if (!value)
-        return lb_fail(err, "\"%.80s\": the value is not UTF-8", path);
+        return lb_mem_refused() == refused ? lb_fail(err, "\"%.80s\": the value is not UTF-8", path)
+                                           : lb_fail(err, "\"%.80s\": out of memory: JSON", path);
     if (!*path) {
         lb_fail(err, "expected a path such as train.epochs before \"=\"");
         goto out;
     }
     while (*path) {
         root = step_into(root, &path, value, err);
-        if (!root)
+        if (!root) {
+            lb_fail(err, "\"%.80s\": out of memory: JSON", path); /* unless another error is there */
             goto out;
+        }
         if (*path == '.' && path[1] && path[1] != '[') {
             path++;
         } else if (*path && *path != '[') {

@@ -7,6 +7,14 @@
 #include <jansson.h>
 #include <stddef.h>
 
+/* Once, before anything else here: what jansson allocates and does not get counts as refused (mem.h). */
+void lb_json_start(void);
+
+/* json_loadb and json_dumps, but NULL wherever memory was out in between. jansson itself does not always notice: it calls a text malformed then, or writes
+ * one without its keys. After lb_json_load the code in *e is json_error_out_of_memory. What lb_json_dump gives is freed with free. */
+json_t *lb_json_load(const char *text, size_t n, size_t flags, json_error_t *e);
+char *lb_json_dump(const json_t *value, size_t flags);
+
 /* Parses text (n bytes, from `name`), duplicate keys and trailing text rejected. Errors read "name:line:column: ...". A new reference, or NULL. */
 json_t *lb_json_parse(const char *text, size_t n, const char *name, struct lb_err *err);
 

@@ -11,7 +11,7 @@
 
 enum { ALIGN = 64 };
 
-static atomic_size_t now, peak;
+static atomic_size_t now, peak, refused;
 
 static void count_up(size_t n)
 {
@@ -29,6 +29,7 @@ void *lb_alloc(size_t n, size_t size, struct lb_err *err)
     }
     void *p = aligned_alloc(ALIGN, (bytes + (bytes == 0) + ALIGN - 1) / ALIGN * ALIGN);
     if (!p) {
+        lb_mem_note_refused();
         lb_fail(err, "out of memory: %zu bytes wanted", bytes);
         return NULL;
     }
@@ -65,6 +66,16 @@ size_t lb_mem_peak(void)
 void lb_mem_reset_peak(void)
 {
     atomic_store(&peak, atomic_load(&now));
+}
+
+void lb_mem_note_refused(void)
+{
+    atomic_fetch_add(&refused, 1);
+}
+
+size_t lb_mem_refused(void)
+{
+    return atomic_load(&refused);
 }
 
 int lb_mul(size_t a, size_t b, size_t *out)

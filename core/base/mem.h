@@ -16,6 +16,10 @@ size_t lb_mem_now(void);
 size_t lb_mem_peak(void);
 void lb_mem_reset_peak(void);
 
+/* How many allocations found no memory; those of libraries count where whoever calls them notes it. */
+size_t lb_mem_refused(void);
+void lb_mem_note_refused(void);
+
 /* a * b or a + b into *out; -1 on overflow. For every size that comes from a file. */
 int lb_mul(size_t a, size_t b, size_t *out);
 int lb_add(size_t a, size_t b, size_t *out);

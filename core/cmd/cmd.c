@@ -3,6 +3,7 @@
 #include "core/format/lanes.h"
 #include "core/base/log.h"
 #include "core/plugins.h"
+#include "core/plugins_trust.h"
 #include "core/version.h"
 
 #include <stdio.h>
@@ -13,19 +14,20 @@ struct lb_globals lb_globals = {.cpumask = ~0u};
 
 static const struct lb_command *const commands[] = {&lb_cmd_run,  &lb_cmd_plan,    &lb_cmd_check,   &lb_cmd_report,  &lb_cmd_list,
                                                     &lb_cmd_show, &lb_cmd_convert, &lb_cmd_inspect, &lb_cmd_compare, &lb_cmd_verify,
-                                                    &lb_cmd_op,   &lb_cmd_bench,   &lb_cmd_measure};
+                                                    &lb_cmd_op,   &lb_cmd_bench,   &lb_cmd_measure, &lb_cmd_merge};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
-enum { KEY_PLUGINS = 0x1000, KEY_DEVICE, KEY_CPUMASK, KEY_LOG, KEY_THREADS };
+enum { KEY_PLUGINS = 0x1000, KEY_DEVICE, KEY_CPUMASK, KEY_LOG, KEY_THREADS, KEY_TRUST };
 
 static const struct argp_option common_options[] = {
     {NULL, 0, NULL, 0, "Everywhere:", 10},
     {"plugins", KEY_PLUGINS, "DIR", 0, "Look for plugins in DIR first", 10},
+    {"trust-plugins", KEY_TRUST, NULL, 0, "Load plugins that others could have written (docs/security.md), with a warning for each", 10},
     {"device", KEY_DEVICE, "D", 0, "Device of a backend, by name or index", 10},
     {"cpumask", KEY_CPUMASK, "MASK", 0, "CPU features that may be used: 0 none, 1 AVX2, 2 AVX-512, 4 VNNI, 8 VBMI, or their sum", 10},
     {"threads", KEY_THREADS, "N", 0, "Threads of a backend (default: one a CPU)", 10},
     {"log", KEY_LOG, "text|json", 0, "How messages on stderr look", 10},
-    {"quiet", 'q', NULL, 0, "Warnings and errors only", 10},
+    {"quiet", 'q', NULL, 0, "Warnings and errors only; twice: errors only", 10},
     {0}};
 
 /* A whole number in [low, high]; argp_error leaves with status 2. */
@@ -60,8 +62,11 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
             argp_error(state, "--log: expected text or json, found \"%s\"", arg);
         g->json = arg[0] == 'j';
         return 0;
+    case KEY_TRUST:
+        lb_plugins_trust_all();
+        return 0;
     case 'q':
-        g->quiet = 1;
+        g->quiet++;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -109,9 +114,20 @@ static void usage(FILE *out)
                  "Exit status: 0 done; 1 some trials failed (the table is still written); 2 bad usage or bad input.\n");
 }
 
+/* Messages about the command line itself are JSON, too. */
+static int wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--log=json") || (!strcmp(argv[i], "--log") && i + 1 < argc && !strcmp(argv[i + 1], "json")))
+            return 1;
+    return 0;
+}
+
 int lb_main(int argc, char **argv)
 {
     argp_err_exit_status = 2;
+    if (wants_json(argc, argv))
+        lb_log_json_errors();
     if (argc < 2) {
         usage(stderr);
         return 2;

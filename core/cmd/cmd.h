@@ -22,7 +22,7 @@ struct lb_globals {
 extern struct lb_globals lb_globals;
 
 extern const struct lb_command lb_cmd_run, lb_cmd_plan, lb_cmd_check, lb_cmd_list, lb_cmd_show, lb_cmd_convert, lb_cmd_inspect,
-    lb_cmd_compare, lb_cmd_report, lb_cmd_verify, lb_cmd_op, lb_cmd_bench, lb_cmd_measure;
+    lb_cmd_compare, lb_cmd_report, lb_cmd_verify, lb_cmd_op, lb_cmd_bench, lb_cmd_measure, lb_cmd_merge;
 
 /* Parses with the command's own argp and the common options; sets up logging. `argp.parser` may be NULL where there are only common options.
  * Prints help and exits by itself for --help; bad usage exits with 2. */

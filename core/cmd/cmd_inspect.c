@@ -8,6 +8,7 @@
 #include "core/format/packed.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,23 +108,27 @@ static void finish_meaning(struct meaning *m)
         lb_config_format_finish(&m->config);
 }
 
-/* Bytes of a tensor and of all its parts. */
-static int bytes_with_parts(const struct lb_safetensors *st, const char *name, size_t *bytes, struct lb_err *err)
+/* Bytes of each tensor and of all its parts, by its number in the file. */
+static int count_bytes(const struct lb_safetensors *st, size_t *bytes, struct lb_err *err)
 {
     for (size_t i = 0; i < st->n; i++) {
         char *of;
         if (lb_format_owner(st, st->items[i].name, &of, err))
             return -1;
-        *bytes += (of && !strcmp(of, name)) || !strcmp(st->items[i].name, name) ? st->items[i].t.bytes : 0;
+        const struct lb_tensor *owner = of ? lb_safetensors_find(st, of) : NULL;
         lb_free(of);
+        bytes[i] += st->items[i].t.bytes;
+        if (owner)
+            bytes[(const struct lb_named *)((const char *)owner - offsetof(struct lb_named, t)) - st->items] += st->items[i].t.bytes;
     }
     return 0;
 }
 
-static int find_meaning(const struct lb_safetensors *st, const struct lb_named *item, struct meaning *m, struct lb_err *err)
+static int find_meaning(const struct lb_safetensors *st, const struct lb_named *item, size_t all_bytes, struct meaning *m,
+                        struct lb_err *err)
 {
     unsigned ndim;
-    size_t shape[LB_MAX_DIMS], bytes = 0;
+    size_t shape[LB_MAX_DIMS];
     double elems = 1;
     const char *text;
     *m = (struct meaning){0};
@@ -131,25 +136,24 @@ static int find_meaning(const struct lb_safetensors *st, const struct lb_named *
         return -1;
     if (m->of)
         return 0;
-    if (lb_format_shape(st, item->name, &ndim, shape, err) || bytes_with_parts(st, item->name, &bytes, err) ||
-        (text && lb_packed_config(text, item->name, &m->config, err)))
+    if (lb_format_shape(st, item->name, &ndim, shape, err) || (text && lb_packed_config(text, item->name, &m->config, err)))
         return -1;
     m->formatted = text != NULL;
     for (unsigned i = 0; i < ndim; i++)
         elems *= (double)shape[i];
     if (elems > 0)
-        snprintf(m->bits, sizeof m->bits, "%.6g", 8 * (double)bytes / elems);
+        snprintf(m->bits, sizeof m->bits, "%.6g", 8 * (double)all_bytes / elems);
     return 0;
 }
 
-/* One row a tensor. For people a name is shown without control characters, and cut where it is very long. */
-static int add_tensor(const struct lb_safetensors *st, size_t i, int csv, struct lb_table *table, struct lb_err *err)
+/* One row a tensor; `bytes` with its parts. For people a name is shown without control characters, and cut where it is very long. */
+static int add_tensor(const struct lb_safetensors *st, size_t i, size_t all_bytes, int csv, struct lb_table *table, struct lb_err *err)
 {
     const struct lb_tensor *t = &st->items[i].t;
     const char *name = st->items[i].name;
     char shown[256], whose[256], shape[LB_MAX_DIMS * 24], bytes[32], offset[32];
     struct meaning m;
-    if (find_meaning(st, &st->items[i], &m, err)) {
+    if (find_meaning(st, &st->items[i], all_bytes, &m, err)) {
         finish_meaning(&m);
         return -1;
     }
@@ -174,9 +178,11 @@ static int print_tensors(const struct lb_safetensors *st, int csv, struct lb_err
 {
     static const char *const columns[] = {"name", "dtype", "shape", "bytes", "offset", "codec", "scale", "bits_per_weight", "of"};
     struct lb_table table = {.columns = columns, .n_columns = sizeof columns / sizeof *columns};
-    int r = 0;
+    size_t *all_bytes = lb_alloc(st->n, sizeof *all_bytes, err);
+    int r = all_bytes ? count_bytes(st, all_bytes, err) : -1;
     for (size_t i = 0; i < st->n && !r; i++)
-        r = add_tensor(st, i, csv, &table, err);
+        r = add_tensor(st, i, all_bytes[i], csv, &table, err);
+    lb_free(all_bytes);
     if (!r)
         (csv ? lb_table_print_csv : lb_table_print)(&table, stdout);
     lb_table_finish(&table);

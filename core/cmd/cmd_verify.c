@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_verify.c - `lowbit verify PLUGIN.so`: every law of its codecs, every op of its backends; `lowbit verify DIR`: results again. */
+#include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/cmd/cmd.h"
@@ -7,6 +8,7 @@
 #include "core/format/laws.h"
 #include "core/nn/ops_verify.h"
 #include "core/plugins.h"
+#include "core/run/again.h"
 #include "core/run/child.h"
 #include "core/run/rehash.h"
 
@@ -14,12 +16,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_PARAMS = 16, VERIFY_SECONDS = 1200 };
+enum { MAX_PARAMS = 16, VERIFY_SECONDS = 1200, SAMPLE = 3, KEY_ALL = 0x2000, KEY_SAMPLE, KEY_JOBS };
 
 struct options {
     const char *path;
     struct lb_param params[MAX_PARAMS]; /* --set, for the codecs that take parameters */
     size_t n_params;
+    int all; /* of a results folder: every trial again, and every training */
+    size_t sample, jobs;
 };
 
 static int verify_backend(const struct lb_backend *b, FILE *report, struct lb_err *err)
@@ -28,14 +32,45 @@ static int verify_backend(const struct lb_backend *b, FILE *report, struct lb_er
     return lb_backend_verify(b, &o, report, err);
 }
 
-/* The artifacts of a results folder. The exit status. */
-static int verify_results(const char *dir)
+/* Trials of a results folder, run again. 1 where some gave other bits. */
+static int verify_trials(const struct options *o, size_t *bad, struct lb_err *err)
+{
+    char config[4200];
+    const struct lb_backend_options b = lb_backend_globals();
+    const struct lb_again_options again = {o->all ? 0 : o->sample, o->jobs};
+    struct lb_experiment *e = NULL;
+    struct lb_plan *p = NULL;
+    snprintf(config, sizeof config, "%.4096s/config.json", o->path);
+    if (!lb_exists(config))
+        return lb_fail(err, "%s: not here, so its trials cannot be run again (--sample 0 leaves them)", config);
+    int r = lb_config_load(config, NULL, 0, &e, err) || lb_plugins_load(lb_globals.plugins, err) || lb_plan_create(e, &b, &p, err) ? -1 : 0;
+    if (!r && p->data_missing)
+        r = lb_fail(err, "%s", p->data_why);
+    r = r || lb_run_again(p, o->path, &again, stdout, bad, err) ? -1 : 0;
+    lb_plan_destroy(p);
+    lb_config_destroy(e);
+    lb_plugins_unload();
+    return r;
+}
+
+/* The artifacts of a results folder, and some of its trials. The exit status. */
+static int verify_results(const struct options *o)
 {
     struct lb_err err = {0};
-    size_t bad;
-    if (lb_rehash(dir, stdout, &bad, &err))
+    size_t bad = 0, other = 0;
+    if (lb_rehash(o->path, stdout, &bad, &err) || ((o->all || o->sample) && verify_trials(o, &other, &err)))
         return lb_cmd_fail(&err);
-    return bad ? 1 : 0;
+    return bad || other ? 1 : 0;
+}
+
+/* A whole number for an option; argp_error leaves with status 2. */
+static size_t number(struct argp_state *state, const char *option, const char *arg, size_t low, size_t high)
+{
+    char *end;
+    const long v = strtol(arg, &end, 10);
+    if (end == arg || *end || v < (long)low || v > (long)high)
+        argp_error(state, "--%s: expected a whole number from %zu to %zu, found \"%s\"", option, low, high, arg);
+    return (size_t)v;
 }
 
 /* "n=8" is a number, "encoder=b" a text; the text is cut at its '='. */
@@ -57,6 +92,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 's':
         add_param(state, o, arg);
+        return 0;
+    case KEY_ALL:
+        o->all = 1;
+        return 0;
+    case KEY_SAMPLE:
+        o->sample = number(state, "sample", arg, 0, 1000000);
+        return 0;
+    case KEY_JOBS:
+        o->jobs = number(state, "jobs", arg, 1, LB_CHILDREN);
         return 0;
     case ARGP_KEY_ARG:
         if (o->path)
@@ -131,26 +175,32 @@ static int verify_plugins(const struct options *o)
 
 static int run(int argc, char **argv)
 {
-    static const struct argp_option opts[] = {{"set", 's', "NAME=VALUE", 0, "A parameter of the codecs, as a config would give it", 0},
-                                              {0}};
+    static const struct argp_option opts[] = {
+        {"set", 's', "NAME=VALUE", 0, "PLUGIN.so: a parameter of the codecs, as a config would give it", 0},
+        {"sample", KEY_SAMPLE, "N", 0, "DIR: run N trials again, with the trained weights that are there (default 3)", 0},
+        {"all", KEY_ALL, NULL, 0, "DIR: train again, and run all trials again", 0},
+        {"jobs", KEY_JOBS, "N", 0, "DIR: trials side by side (default 1)", 0},
+        {0}};
     static const struct argp argp = {
         opts,
         parse,
         "PLUGIN.so|DIR",
-        "Checks every law of a plugin's codecs and every op of its backends; or that the weights of a results folder are still those "
-        "that its journal tells of. Exit status 1 where something failed.",
+        "Checks every law of a plugin's codecs and every op of its backends. Of a results folder: that its weights are still those that "
+        "its "
+        "journal tells of, and that trials that are run again give the same bits. Exit status 1 where something failed.",
         NULL,
         NULL,
         NULL};
-    struct options o = {0};
+    struct options o = {.sample = SAMPLE, .jobs = 1};
     struct stat st;
     if (lb_cmd_parse("verify", &argp, argc, argv, &o))
         return 2;
     if (stat(o.path, &st) == 0 && S_ISDIR(st.st_mode))
-        return verify_results(o.path);
+        return verify_results(&o);
     const int status = verify_plugins(&o);
     lb_plugins_unload();
     return status;
 }
 
-const struct lb_command lb_cmd_verify = {"verify", "check a plugin: PLUGIN.so; or the weights of a results folder: DIR", run};
+const struct lb_command lb_cmd_verify = {
+    "verify", "check a plugin: PLUGIN.so; or a results folder, its files and some of its trials: DIR [--all]", run};

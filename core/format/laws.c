@@ -122,7 +122,7 @@ int lb_codec_laws(const struct lb_codec *codec, FILE *report, struct lb_err *err
         fprintf(report, "FAILED  %s: can be used: %s\n", codec->base.name, err->text);
         return -1;
     }
-    int r = special_points(&l.points, err);
+    int r = special_points(&l.points, err) || lb_laws_bounds(&l) ? -1 : 0;
     if (!r && !codec->bits)
         r = lb_laws_block(&l);
     else if (!r)

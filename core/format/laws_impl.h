@@ -51,6 +51,7 @@ int lb_laws_table(struct lb_laws *l);
 int lb_laws_table_random(struct lb_laws *l);
 int lb_laws_wide(struct lb_laws *l);
 int lb_laws_block(struct lb_laws *l); /* all laws of a block codec */
+int lb_laws_bounds(struct lb_laws *l);
 int lb_laws_packing(struct lb_laws *l);
 int lb_laws_fast(struct lb_laws *l);
 

@@ -16,26 +16,44 @@ const char *lb_status_name(enum lb_status s);
 /* The work: fills `reply` (an object), or fails. An error that begins "unsupported: " becomes LB_UNSUPPORTED, without that word. Runs in the child. */
 typedef int lb_work(void *arg, json_t *reply, struct lb_err *err);
 
+struct lb_child_limits {
+    double seconds;
+    size_t bytes; /* of private memory (RLIMIT_DATA), what the parent has loaded included; 0: no limit */
+};
+
+enum { LB_SAID = 2048 };
+
 struct lb_child {
-    pid_t pid; /* 0: not running */
-    int fd;
-    double deadline;
+    pid_t pid; /* 0: not running; also its process group, so that what it starts ends with it */
+    int fd, err_fd;
+    double started, deadline;
     char *text; /* the reply so far */
-    size_t n, cap;
-    int timed_out, lost; /* lost: memory for the reply was out */
+    size_t n, cap, said_n;
+    char said[2 * LB_SAID]; /* the end of its stderr, which is logged by the parent, line by line */
+    char line[LB_SAID];     /* the line that has not ended yet */
+    size_t line_n;
+    int timed_out, lost; /* lost: memory for the reply was out, or it is longer than any reply is */
 };
 
 struct lb_outcome {
     enum lb_status status;
-    char why[1024]; /* where not ok: the message, the signal, or the limit */
-    json_t *reply;  /* LB_OK only; the caller's */
+    char why[1024];     /* where not ok: the message, the signal, or the limit */
+    char said[LB_SAID]; /* where not ok: the last whole lines of its stderr */
+    double seconds;     /* how long it ran */
+    json_t *reply;      /* LB_OK only; the caller's */
 };
 
 /* Starts the work in a forked child that dies with its parent. */
-int lb_child_start(struct lb_child *c, lb_work *work, void *arg, double timeout_s, struct lb_err *err);
+int lb_child_start(struct lb_child *c, lb_work *work, void *arg, const struct lb_child_limits *limits, struct lb_err *err);
 
-/* Waits until at least one of n <= LB_CHILDREN children (pid != 0) has ended, and returns its index with its outcome; its pid is then 0. -1 where none runs. */
+/* Waits until at least one of n <= LB_CHILDREN children (pid != 0) has ended, and returns its index with its outcome; its pid is then 0. -1 where none
+ * runs, or where a signal asks for the end (lb_child_interrupted). */
 long lb_child_wait(struct lb_child *c, size_t n, struct lb_outcome *out);
+
+/* From here on SIGINT, SIGTERM and SIGHUP arrive while children are waited for, and nowhere else; they end no process but make lb_child_interrupted say
+ * which it was (0: none). After lb_child_signals(0) they do what they did before. */
+void lb_child_signals(int held);
+int lb_child_interrupted(void);
 
 /* Start and wait. */
 void lb_child_run(lb_work *work, void *arg, double timeout_s, struct lb_outcome *out);

@@ -326,6 +326,41 @@ static int complete(struct reading *r, const char *path)
     return complete_backends(r) || complete_formats(r) || derive_formats(r) ? -1 : 0;
 }
 
+/* What lb_config_save writes. The place of the schema is another there. */
+static int keep_texts(struct reading *r)
+{
+    r->e->root = json_incref(r->root);
+    r->e->named = json_incref(r->known.root);
+    json_object_del(r->root, "$schema");
+    return json_object_set_new(r->root, "name", json_string(r->e->name)) ? lb_fail(r->err, "out of memory: JSON") : 0;
+}
+
+static int save_json(const json_t *value, const char *folder, const char *name, struct lb_err *err)
+{
+    char path[4200];
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    const int r = text ? lb_write_file(path, text, strlen(text), err) : lb_fail(err, "%s: out of memory", path);
+    free(text);
+    return r;
+}
+
+int lb_config_save(const struct lb_experiment *e, const char *folder, struct lb_err *err)
+{
+    return save_json(e->root, folder, "config.json", err) || (e->named && save_json(e->named, folder, "formats.json", err)) ? -1 : 0;
+}
+
+int lb_config_sha256(const struct lb_experiment *e, char hex[65], struct lb_err *err)
+{
+    json_t *bare = json_copy(e->root);
+    json_object_del(bare, "limits");
+    char *text = bare ? lb_json_canonical(bare, err) : NULL;
+    const int r = text ? lb_sha256(text, strlen(text), hex, err) : lb_fail(err, "out of memory: hash");
+    json_decref(bare);
+    lb_free(text);
+    return r;
+}
+
 int lb_config_load(const char *path, const char *const *sets, size_t n_sets, struct lb_experiment **out, struct lb_err *err)
 {
     struct reading r = {.err = err};
@@ -350,7 +385,7 @@ int lb_config_load(const char *path, const char *const *sets, size_t n_sets, str
     }
     if (!r.e || lb_options_fill(&lb_experiment_table, r.root, r.e, err) || lb_formats_file_load(path, &r.known, err))
         goto out;
-    if (complete(&r, path) || check_names(&r))
+    if (complete(&r, path) || check_names(&r) || keep_texts(&r))
         goto out;
     *out = r.e;
     r.e = NULL;
@@ -379,6 +414,8 @@ void lb_config_destroy(struct lb_experiment *e)
     for (size_t i = 0; e->backends && i < e->n_backends; i++)
         json_decref(e->backends[i].json);
     json_decref(e->data_json);
+    json_decref(e->root);
+    json_decref(e->named);
     lb_free(e->path);
     lb_options_free(&lb_experiment_table, e);
     lb_free(e);

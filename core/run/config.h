@@ -181,6 +181,7 @@ struct lb_limits_config {
     double train_timeout_s; /* of one training; default 86400 */
     int64_t memory_bytes;   /* weights and the numbers of a batch; 0: no limit */
     int64_t batch;          /* samples of a batch; 0: no limit */
+    int64_t process_bytes;  /* of a trial's or training's process; 0: no limit */
     double compute_factor;  /* how fast the machine that is meant is, this one being 1 */
 };
 
@@ -217,12 +218,19 @@ struct lb_experiment {
     size_t n_published;
     struct lb_limits_config limits;
     json_t *data_json; /* canonical "data" */
+    json_t *root;      /* the whole config with its sets, and its name */
+    json_t *named;     /* the formats.json that applied, or NULL */
 };
 
 /* Reads and validates. `sets`: --set PATH=VALUE texts, applied before validation. Errors read
  * "configs/x.json:12:7: model.layers[2].filters: expected an integer >= 1, found \"8\"". On error *out is NULL. */
 int lb_config_load(const char *path, const char *const *sets, size_t n_sets, struct lb_experiment **out, struct lb_err *err);
 void lb_config_destroy(struct lb_experiment *e);
+
+/* Writes config.json and formats.json into a results folder: what was run, so that it can be run again from there. */
+int lb_config_save(const struct lb_experiment *e, const char *folder, struct lb_err *err);
+/* SHA-256 of the config as it was run, its limits aside. */
+int lb_config_sha256(const struct lb_experiment *e, char hex[65], struct lb_err *err);
 
 /* A format by its text on a command line: a named format, a codec, or JSON. `path` is the config it stands in, or NULL. */
 int lb_config_format(const char *text, const char *path, struct lb_format_config *out, struct lb_err *err);

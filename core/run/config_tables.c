@@ -378,6 +378,8 @@ static const struct lb_option limits_options[] = {
     {.key = "memory_bytes", .type = LB_OPT_INT, IN(lb_limits_config, memory_bytes), .min = 0, .max = LB_INT_MAX, .value = "0",
      .help = "bytes for the weights, and for the input and the outputs of the layers of a batch: the largest batch that fits is run, up to infer.batch; 0: no limit"},
     {.key = "batch", .type = LB_OPT_INT, IN(lb_limits_config, batch), .min = 0, .max = 1e6, .value = "0", .help = "most samples of a batch; 0: no limit"},
+    {.key = "process_bytes", .type = LB_OPT_INT, IN(lb_limits_config, process_bytes), .min = 0, .max = LB_INT_MAX, .value = "0",
+     .help = "most private memory of a trial's or a training's process, the data that was loaded before included; a trial that wants more is \"oom\"; 0: no limit"},
     {.key = "compute_factor", .type = LB_OPT_REAL, IN(lb_limits_config, compute_factor), .min = 0, .max = 1e6, .value = "1", .flags = LB_ABOVE_MIN,
      .help = "how fast the machine that is meant is, this one being 1: for limited_latency_s in measured.csv"},
     {0}};

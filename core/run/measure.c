@@ -137,8 +137,8 @@ int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t b
     snprintf(format, sizeof format, "%zu", t->format);
     snprintf(cpumask, sizeof cpumask, "%u", p->options.cpumask & 0x7fffffff);
     snprintf(threads, sizeof threads, "%u", p->options.threads);
-    const char *const fixed[] = {"lowbit",  "measure", p->e->path,  "--model", model,    "--format", format, "--mode", p->e->modes[t->mode],
-                                 "--input", input,     "--cpumask", cpumask,   "--quiet"};
+    const char *const fixed[] = {"lowbit",  "measure", p->e->path,  "--model", model, "--format", format, "--mode", p->e->modes[t->mode],
+                                 "--input", input,     "--cpumask", cpumask,   "-qq"}; /* warnings about plugins were given */
     enum { FIXED = sizeof fixed / sizeof *fixed, MORE = 12 }; /* MORE: what is added below, but for --set, and the NULL at the end */
     const char **argv = lb_alloc(FIXED + MORE + 2 * p->e->n_sets, sizeof *argv, err);
     size_t n = FIXED;

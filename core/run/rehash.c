@@ -29,12 +29,12 @@ int lb_rehash(const char *folder, FILE *report, size_t *bad, struct lb_err *err)
     struct lb_journal j;
     json_t *seen = json_object(), *line;
     *bad = 0;
-    if (lb_journal_open(folder, 0, &j, err)) {
+    if (lb_journal_open(folder, LB_JOURNAL_READ, &j, err)) {
         json_decref(seen);
         return -1;
     }
-    for (size_t i = json_array_size(j.lines); i-- > 0;) { /* the last line of a hash is the one that counts */
-        line = json_array_get(j.lines, i);
+    for (size_t i = j.n; i-- > 0;) { /* the last line of a hash is the one that counts */
+        line = lb_journal_line(&j, i);
         const char *training = json_string_value(json_object_get(line, "kind"));
         const int trained = training && !strcmp(training, "train");
         const char *hash = json_string_value(json_object_get(line, trained ? "training" : "trial"));

@@ -72,33 +72,17 @@ static int write_csv(const char *folder, const char *name, const struct lb_colum
     return lb_out_commit(&f, err);
 }
 
-/* The last line of each trial, by its hash. NULL where memory is out. */
-static json_t *by_hash(const struct lb_journal *j)
-{
-    json_t *all = json_object(), *line;
-    size_t i;
-    int lost = !all;
-    json_array_foreach(j->lines, i, line)
-    {
-        const char *kind = json_string_value(json_object_get(line, "kind")), *h = json_string_value(json_object_get(line, "trial"));
-        if (kind && h && !strcmp(kind, "trial"))
-            lost |= json_object_set(all, h, line) != 0;
-    }
-    if (lost)
-        json_decref(all);
-    return lost ? NULL : all;
-}
-
 /* The planned trials in the order of the plan; those not yet run are left out. Their names are the plan's: names are no part of a hash, so the line may
  * have been written under another. */
-static json_t *collect(const struct lb_journal *j, const json_t *experiment, struct lb_report *counts, struct lb_err *err)
+static json_t *collect(struct lb_journal *j, const json_t *experiment, struct lb_report *counts, struct lb_err *err)
 {
-    json_t *lines = by_hash(j), *trials = json_array(), *planned;
+    json_t *trials = json_array(), *planned;
     size_t i;
-    int lost = !lines || !trials;
+    int lost = !trials;
     json_array_foreach(json_object_get(experiment, "trials"), i, planned)
     {
-        json_t *line = json_object_get(lines, json_string_value(json_object_get(planned, "trial")));
+        const char *hash = json_string_value(json_object_get(planned, "trial"));
+        json_t *line = hash ? lb_journal_find(j, "trial", hash) : NULL;
         const char *status = json_string_value(json_object_get(line, "status"));
         counts->trials++;
         counts->done += line != NULL;
@@ -109,7 +93,6 @@ static json_t *collect(const struct lb_journal *j, const json_t *experiment, str
             lost |= json_object_update_existing(named, planned) || json_array_append_new(trials, named);
         }
     }
-    json_decref(lines);
     if (!lost)
         return trials;
     json_decref(trials);
@@ -117,7 +100,7 @@ static json_t *collect(const struct lb_journal *j, const json_t *experiment, str
     return NULL;
 }
 
-int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_report *counts, struct lb_err *err)
+int lb_report_write(const char *folder, struct lb_journal *j, struct lb_report *counts, struct lb_err *err)
 {
     struct lb_report own = {0};
     counts = counts ? counts : &own;
@@ -128,7 +111,8 @@ int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_re
     json_t *trials = collect(j, experiment, counts, err);
     const int r = !trials || write_csv(folder, "table.csv", lb_table_columns, lb_n_table_columns, experiment, trials, err) ||
                           write_csv(folder, "measured.csv", lb_measured_columns, lb_n_measured_columns, experiment, trials, err) ||
-                          lb_markdown_write(folder, experiment, trials, err) || lb_comparison_write(folder, experiment, trials, err) || lb_plot_write(folder, experiment, trials, err)
+                          lb_markdown_write(folder, experiment, trials, err) || lb_comparison_write(folder, experiment, trials, err) ||
+                          lb_plot_write(folder, experiment, trials, err)
                       ? -1
                       : 0;
     json_decref(trials);

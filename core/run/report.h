@@ -12,6 +12,6 @@ struct lb_report {
 };
 
 /* Writes table.csv, table.md, measured.csv and, where there is gnuplot, plot.svg into `folder`, of the journal's last experiment. `counts` may be NULL. */
-int lb_report_write(const char *folder, const struct lb_journal *j, struct lb_report *counts, struct lb_err *err);
+int lb_report_write(const char *folder, struct lb_journal *j, struct lb_report *counts, struct lb_err *err);
 
 #endif

@@ -4,9 +4,8 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/nn/model.h"
+#include "core/format/safetensors.h"
 #include "core/run/trial.h"
-#include "core/version.h"
 
 #include <math.h>
 #include <signal.h>
@@ -22,92 +21,26 @@ struct run {
     enum lb_status *trained; /* of each training */
     char (*why)[1024];
     char *warned; /* of each training */
+    struct lb_progress progress;
 };
-
-/* ---- The experiment's line ---- */
-
-static json_t *describe_model(const struct lb_plan *p, size_t i)
-{
-    static const char *const losses[] = {"cross-entropy", "mean squared error"}, *const shuffles[] = {"no shuffle", "shuffled once",
-                                                                                                      "shuffled"};
-    const struct lb_model_config *c = &p->e->models[i];
-    const struct lb_train_config *t = lb_plan_train(p, i);
-    struct lb_model *m = NULL;
-    char text[512];
-    size_t weights = 0;
-    if (lb_model_create(c, p->data.channels, p->data.height, p->data.width, p->data.classes, &m, NULL) == 0)
-        weights = m->n_weights;
-    lb_model_destroy(m);
-    if (c->weights)
-        snprintf(text, sizeof text, "%zu parameters, loaded from a file", weights);
-    else
-        snprintf(text, sizeof text, "%zu parameters; trained on %s: %lld epochs, batch %lld, lr %g, momentum %g, weight decay %g, %s, %s",
-                 weights, t->backend ? t->backend : "each backend", (long long)t->epochs, (long long)t->batch, t->lr, t->momentum, t->decay,
-                 losses[t->loss], shuffles[t->shuffle]);
-    return json_pack("{ss,ss}", "name", c->name, "described", text);
-}
-
-/* Both give -1 where memory is out. */
-static int set_number(json_t *o, const char *key, double v)
-{
-    return v == v ? json_object_set_new(o, key, lb_json_number(v)) : 0;
-}
 
 static int set_text(json_t *o, const char *key, const char *text)
 {
     return text ? json_object_set_new(o, key, lb_json_text(text)) : 0;
 }
 
-static json_t *describe_published(const struct lb_experiment *e)
+/* Whether the trial is to run here. */
+static int is_mine(const struct run *r, size_t trial)
 {
-    json_t *all = json_array();
-    int lost = !all;
-    for (size_t i = 0; i < e->n_published; i++) {
-        const struct lb_published *p = &e->published[i];
-        json_t *o = json_pack("{ss}", "format", p->format);
-        lost |= set_text(o, "model", p->model) || set_text(o, "size", p->size) || set_text(o, "accuracy", p->accuracy) ||
-                set_number(o, "quality", p->quality) || set_number(o, "avg_dev", p->avg_dev);
-        lost |= json_array_append_new(all, o);
-    }
-    if (lost)
-        json_decref(all);
-    return lost ? NULL : all;
+    return !r->o->mine || r->o->mine[trial];
 }
 
-/* What was planned, in order: hashes, and the names that this config has for what they stand for. */
-static json_t *describe_trials(const struct lb_plan *p)
+/* How long a child took, and when it ended. -1 where memory is out. */
+static int set_times(json_t *line, double seconds)
 {
-    json_t *all = json_array();
-    int lost = !all;
-    for (size_t i = 0; i < p->n_trials; i++) {
-        const struct lb_trial *t = &p->trials[i];
-        lost |= json_array_append_new(all, json_pack("{ss,ss,ss,ss}", "trial", t->hash, "format", p->e->formats[t->format].name, "model",
-                                                     p->e->models[t->model].name, "backend", p->backends[t->backend].name));
-    }
-    if (lost)
-        json_decref(all);
-    return lost ? NULL : all;
-}
-
-static json_t *describe(const struct lb_plan *p)
-{
-    const struct lb_experiment *e = p->e;
-    json_t *models = json_array(), *backends = json_array();
-    int lost = 0;
-    for (size_t i = 0; i < e->n_models; i++)
-        lost |= json_array_append_new(models, describe_model(p, i));
-    for (size_t i = 0; i < e->n_backends; i++)
-        lost |= json_array_append_new(backends, json_string(e->backends[i].name));
-    if (lost) {
-        json_decref(models);
-        models = NULL; /* and so the whole line is */
-    }
-    return json_pack("{ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,sb,ss,so,so,so*,so,so}", "kind", "experiment", "name", e->name, "title",
-                     e->title ? e->title : "", "notes", e->notes ? e->notes : "", "data", p->data.described, "data_sha256", p->data.sha256,
-                     "classes", (json_int_t)p->data.classes, "arithmetic", LB_ARITHMETIC, "version", LB_VERSION, "build", p->build,
-                     "explain", e->explain, "published_source", e->published_source ? e->published_source : "", "published",
-                     describe_published(e), "models", models, "trained_for", lb_plan_qat_describe(p), "backends", backends, "trials",
-                     describe_trials(p));
+    char at[32];
+    lb_log_time(at);
+    return json_object_set_new(line, "seconds", json_real(seconds)) || json_object_set_new(line, "at", json_string(at));
 }
 
 /* ---- A trial's line ---- */
@@ -147,18 +80,18 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
         lost |= json_object_set(line, "row", json_object_get(o->reply, "row"));
         lost |= json_object_set(line, "measured", json_object_get(o->reply, "measured"));
     } else {
-        lost |= set_text(line, "why", o->why);
+        lost |= set_text(line, "why", o->why) || (*o->said && set_text(line, "stderr", o->said));
         lb_log(LB_LOG_WARN, "trial %.12s (%s, %s, seed %lld): %s: %s", t->hash, f->name, b->name, (long long)p->e->seeds[t->seed],
                lb_status_name(o->status), o->why);
     }
-    if (lost) {
+    if (lost || set_times(line, o->seconds)) {
         json_decref(line);
         line = NULL; /* which the journal calls out of memory */
     }
     return lb_journal_append(&r->journal, line, err);
 }
 
-json_t *lb_run_done(const struct lb_plan *p, const struct lb_journal *j, size_t trial)
+json_t *lb_run_done(const struct lb_plan *p, struct lb_journal *j, size_t trial)
 {
     json_t *line = lb_journal_find(j, "trial", p->trials[trial].hash);
     const char *build = json_string_value(json_object_get(line, "build")), *status = json_string_value(json_object_get(line, "status"));
@@ -168,13 +101,13 @@ json_t *lb_run_done(const struct lb_plan *p, const struct lb_journal *j, size_t 
 /* ---- Trainings ---- */
 
 /* Whether a trial that is still to do needs the training, and has nothing else in its way. */
-static int wanted(const struct run *r, size_t training)
+static int wanted(struct run *r, size_t training)
 {
     const struct lb_plan *p = r->p;
     for (size_t i = 0; i < p->n_trials; i++) {
         const struct lb_trial *t = &p->trials[i];
         if ((t->training == training || t->qat == (long)training) && p->backends[t->backend].status == LB_OK &&
-            p->formats[t->format].status == LB_OK && !lb_run_done(p, &r->journal, i))
+            p->formats[t->format].status == LB_OK && is_mine(r, i) && !lb_run_done(p, &r->journal, i))
             return 1;
     }
     return 0;
@@ -195,7 +128,7 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
         const char *format = t->format == LB_NO_FORMAT ? NULL : r->p->e->formats[t->format].name;
         json_t *line = json_pack("{ss,ss,ss,ss*,ss*}", "kind", "train", "training", t->hash, "build", r->p->build, "format", format, "mode",
                                  format ? lb_mode_name(t->mode) : NULL);
-        if (json_object_update(line, o->reply)) {
+        if (json_object_update_missing(line, o->reply) || set_times(line, o->seconds)) {
             json_decref(line);
             line = NULL;
         }
@@ -214,7 +147,7 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
 }
 
 /* Whether an earlier run left the training's file, of this build and unchanged since. */
-static int trained_before(const struct run *r, const struct lb_training *t)
+static int trained_before(struct run *r, const struct lb_training *t)
 {
     const json_t *line = lb_journal_find(&r->journal, "train", t->hash);
     const char *build = json_string_value(json_object_get(line, "build")),
@@ -242,6 +175,13 @@ static int settled(struct run *r, size_t i)
     return 1;
 }
 
+static void count(struct lb_progress *p, enum lb_status s)
+{
+    p->done += s == LB_OK;
+    p->skipped += s == LB_SKIPPED;
+    p->failed += s != LB_OK && s != LB_SKIPPED;
+}
+
 /* ---- The loop: starts what is next while there is room, then waits ---- */
 
 struct loop {
@@ -250,12 +190,23 @@ struct loop {
     lb_work *work;
     int (*settled)(struct run *r, size_t i);
     int (*finish)(struct run *r, size_t i, struct lb_outcome *o, struct lb_err *err);
-    const char *label;
+    int counts; /* its ends are those of trials, which progress tells of */
 };
+
+/* The next one into a free place. */
+static int start(struct run *r, const struct loop *l, size_t slot, size_t index, struct lb_err *err)
+{
+    const struct lb_child_limits limits = {l->timeout_s, (size_t)r->p->e->limits.process_bytes};
+    r->job[slot] = (struct lb_job){r->p, r->o->folder, index};
+    if (lb_child_start(&r->child[slot], l->work, &r->job[slot], &limits, err))
+        return -1;
+    r->progress.running++;
+    return 0;
+}
 
 static int run_loop(struct run *r, const struct loop *l, struct lb_err *err)
 {
-    size_t next = 0, done = 0;
+    size_t next = 0, ended = 0;
     const double started = lb_seconds();
     for (;;) {
         size_t free_slot = 0;
@@ -264,22 +215,24 @@ static int run_loop(struct run *r, const struct loop *l, struct lb_err *err)
         while (next < l->n && l->settled(r, next))
             next++;
         if (next < l->n && free_slot < r->o->jobs) {
-            r->job[free_slot] = (struct lb_job){r->p, r->o->folder, next++};
-            if (lb_child_start(&r->child[free_slot], l->work, &r->job[free_slot], l->timeout_s, err))
+            if (start(r, l, free_slot, next++, err))
                 return -1;
             continue;
         }
         struct lb_outcome o;
         const long slot = lb_child_wait(r->child, r->o->jobs, &o);
+        if (lb_child_interrupted())
+            return lb_fail(err, "interrupted");
         if (slot < 0)
             break;
+        r->progress.running--;
+        if (l->counts)
+            count(&r->progress, o.status);
         if (l->finish(r, r->job[slot].index, &o, err))
             return -1;
-        done++;
-        if (l->label) {
-            const double each = (lb_seconds() - started) / (double)done;
-            lb_progress("%s %zu/%zu, %.2f s each, %.0f s left", l->label, next, l->n, each, each * (double)(l->n - next));
-        }
+        lb_progress_estimate(&r->progress, ++ended, lb_seconds() - started);
+        if (l->counts)
+            lb_progress_show(&r->progress);
     }
     lb_progress_end();
     return 0;
@@ -304,7 +257,7 @@ static enum lb_status obstacle(const struct run *r, size_t i, const char **why)
 
 static int trial_settled(struct run *r, size_t i)
 {
-    return lb_run_done(r->p, &r->journal, i) != NULL;
+    return !is_mine(r, i) || lb_run_done(r->p, &r->journal, i) != NULL;
 }
 
 static int finish_trial(struct run *r, size_t i, struct lb_outcome *o, struct lb_err *err)
@@ -326,8 +279,11 @@ static int record_obstacles(struct run *r, struct lb_err *err)
     for (size_t i = 0; i < r->p->n_trials; i++) {
         const char *why;
         struct lb_outcome o = {.status = obstacle(r, i, &why)};
+        r->progress.total += (size_t)is_mine(r, i);
+        r->progress.done += is_mine(r, i) && lb_run_done(r->p, &r->journal, i);
         if (trial_settled(r, i) || o.status == LB_OK)
             continue;
+        count(&r->progress, o.status);
         snprintf(o.why, sizeof o.why, "%s", why);
         if (record(r, i, &o, err))
             return -1;
@@ -351,18 +307,28 @@ static int prepare(struct run *r, struct lb_err *err)
     r->warned = lb_alloc(r->p->n_trainings + 1, sizeof *r->warned, err);
     if (!r->child || !r->job || !r->trained || !r->why || !r->warned)
         return -1;
-    return lb_journal_open(r->o->folder, 1, &r->journal, err);
+    return lb_journal_open(r->o->folder, r->o->wait ? LB_JOURNAL_WAIT : LB_JOURNAL_WRITE, &r->journal, err) ||
+                   lb_config_save(r->p->e, r->o->folder, err)
+               ? -1
+               : 0;
+}
+
+static int append_described(struct run *r, struct lb_err *err)
+{
+    json_t *line = lb_run_describe(r->p, r->o, err);
+    return err->set ? -1 : lb_journal_append(&r->journal, line, err);
 }
 
 int lb_run(const struct lb_plan *p, const struct lb_run_options *o, struct lb_report *counts, struct lb_err *err)
 {
-    struct run r = {.p = p, .o = o, .journal = {.fd = -1}};
-    const struct loop train = {p->n_trainings, p->e->limits.train_timeout_s, lb_training_work, settled, finish_training, NULL};
-    const struct loop trials = {p->n_trials, p->e->limits.timeout_s, lb_trial_work, trial_or_obstacle_settled, finish_trial, "trial"};
+    struct run r = {.p = p, .o = o, .journal = {.fd = -1}, .progress = {.label = "trials", .seconds_left = -1}};
+    const struct loop train = {p->n_trainings, p->e->limits.train_timeout_s, lb_training_work, settled, finish_training, 0};
+    const struct loop trials = {p->n_trials, p->e->limits.timeout_s, lb_trial_work, trial_or_obstacle_settled, finish_trial, 1};
+    lb_child_signals(1);
     int result = prepare(&r, err);
     if (!result)
-        result = lb_journal_append(&r.journal, describe(p), err) || run_loop(&r, &train, err) || record_obstacles(&r, err) ||
-                         run_loop(&r, &trials, err) || lb_report_write(o->folder, &r.journal, counts, err)
+        result = append_described(&r, err) || run_loop(&r, &train, err) || record_obstacles(&r, err) || run_loop(&r, &trials, err) ||
+                         lb_report_write(o->folder, &r.journal, counts, err)
                      ? -1
                      : 0;
     if (r.child)
@@ -373,5 +339,6 @@ int lb_run(const struct lb_plan *p, const struct lb_run_options *o, struct lb_re
     lb_free(r.trained);
     lb_free(r.why);
     lb_free(r.warned);
+    lb_child_signals(0);
     return result;
 }

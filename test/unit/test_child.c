@@ -255,7 +255,7 @@ Test(child, no_memory_for_the_reply)
     size_t n = 64 << 20;
     struct lb_outcome o;
     lb_child_run(reply_in_vain, &n, 60, &o);
-    cr_expect(o.status == LB_FAILED && !o.reply);
+    cr_expect(o.status == LB_OOM && !o.reply);
     cr_expect_str_eq(o.why, "out of memory: reply");
 }
 #endif
@@ -285,7 +285,8 @@ Test(child, many)
     cr_assert(lb_child_wait(c, MANY, &o) == -1, "none runs, and one ended");
     for (int i = 0; i < MANY; i++) {
         arg[i] = i;
-        cr_assert(lb_child_start(&c[i], sleep_and_tell, &arg[i], i % 16 == 5 ? 0.4 : 60, &err) == 0, "%s", err.text);
+        cr_assert(lb_child_start(&c[i], sleep_and_tell, &arg[i], &(struct lb_child_limits){.seconds = i % 16 == 5 ? 0.4 : 60}, &err) == 0,
+                  "%s", err.text);
     }
     for (int n = 0; n < MANY; n++) {
         const long i = lb_child_wait(c, MANY, &o);
@@ -309,7 +310,7 @@ Test(child, kill)
     const double start = lb_seconds();
     for (size_t i = 0; i < COUNT(c); i++)
         if (i != 2) /* one that never ran */
-            cr_assert(lb_child_start(&c[i], hang, NULL, 60, &err) == 0, "%s", err.text);
+            cr_assert(lb_child_start(&c[i], hang, NULL, &(struct lb_child_limits){.seconds = 60}, &err) == 0, "%s", err.text);
     lb_child_kill(c, COUNT(c));
     cr_expect(no_child_left() && open_files() == files && lb_seconds() - start < 10);
     for (size_t i = 0; i < COUNT(c); i++)
@@ -334,7 +335,7 @@ Test(child, dies_with_its_parent)
     const pid_t parent = fork();
     if (parent == 0) {
         struct lb_child c;
-        lb_child_start(&c, tell_and_hang, &ends[1], 600, NULL);
+        lb_child_start(&c, tell_and_hang, &ends[1], &(struct lb_child_limits){.seconds = 600}, NULL);
         for (;;)
             pause();
     }
@@ -345,4 +346,123 @@ Test(child, dies_with_its_parent)
         nap(0.005);
     cr_expect(kill(child, 0) < 0 && errno == ESRCH, "the child outlives its parent");
     kill(child, SIGKILL);
+}
+
+/* ---- What is left of it ---- */
+
+static int talk_and_crash(void *arg, json_t *reply, struct lb_err *err)
+{
+    (void)reply, (void)err;
+    for (int i = 0; i < *(const int *)arg; i++)
+        fprintf(stderr, "line %d\n", i);
+    fprintf(stderr, "the last words");
+    die(SIGSEGV);
+    return 0;
+}
+
+/* The last lines of stderr stay, whole ones only where there are too many. */
+Test(child, last_words)
+{
+    static const int lines[] = {0, 3, 5000};
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        struct lb_outcome o;
+        int n = lines[i];
+        char last[40];
+        lb_child_run(talk_and_crash, &n, 60, &o);
+        snprintf(last, sizeof last, "line %d\nthe last words", n - 1);
+        const size_t length = strlen(o.said);
+        cr_expect(o.status == LB_CRASHED && length < LB_SAID);
+        cr_expect(n ? length >= strlen(last) && !strcmp(o.said + length - strlen(last), last) : !strcmp(o.said, "the last words"), "%s",
+                  o.said);
+        cr_expect(!n || !strncmp(o.said, "line ", 5), "%s", o.said);
+        cr_expect(n < 5000 || length > LB_SAID / 2, "%zu bytes are kept", length);
+    }
+}
+
+static int want_memory(void *arg, json_t *reply, struct lb_err *err)
+{
+    void *p = lb_alloc(*(const size_t *)arg, 1, err);
+    (void)reply;
+    lb_free(p);
+    return p ? 0 : -1;
+}
+
+#ifndef ADDRESS_SANITIZER
+Test(child, a_limit_of_memory)
+{
+    static const struct {
+        size_t wanted, limit;
+        enum lb_status status;
+    } cases[] = {{1 << 20, 0, LB_OK}, {1 << 20, 256 << 20, LB_OK}, {512 << 20, 256 << 20, LB_OOM}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct lb_child c;
+        struct lb_outcome o;
+        struct lb_err err = {0};
+        size_t wanted = cases[i].wanted;
+        cr_assert(!lb_child_start(&c, want_memory, &wanted, &(struct lb_child_limits){60, cases[i].limit}, &err), "%s", err.text);
+        cr_assert(lb_child_wait(&c, 1, &o) == 0);
+        cr_expect(o.status == cases[i].status, "case %zu: %s: %s", i, lb_status_name(o.status), o.why);
+        json_decref(o.reply);
+    }
+}
+#endif
+
+static int fork_and_hang(void *arg, json_t *reply, struct lb_err *err)
+{
+    const pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    if (write(*(const int *)arg, &pid, sizeof pid) != sizeof pid)
+        _exit(1);
+    return hang(NULL, reply, err);
+}
+
+/* What a plugin starts ends with it. */
+Test(child, its_own_children_end_too)
+{
+    struct lb_outcome o;
+    int ends[2];
+    pid_t grandchild = 0;
+    cr_assert(pipe(ends) == 0);
+    lb_child_run(fork_and_hang, &ends[1], 0.3, &o);
+    cr_assert(o.status == LB_TIMEOUT && read(ends[0], &grandchild, sizeof grandchild) == sizeof grandchild && grandchild > 0);
+    for (int i = 0; i < 200 && !kill(grandchild, 0); i++) { /* a zombie of init's is gone in a moment */
+        char path[64], state = 0;
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)grandchild);
+        FILE *f = fopen(path, "r");
+        if (!f || fscanf(f, "%*d %*s %c", &state) != 1 || state == 'Z')
+            grandchild = 0;
+        if (f)
+            fclose(f);
+        if (!grandchild)
+            break;
+        usleep(10000);
+    }
+    cr_expect(!grandchild || kill(grandchild, 0), "process %d is still there", (int)grandchild);
+}
+
+/* A signal that asks for the end is told of where children are waited for, and nowhere else. */
+Test(child, signals_are_held)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < COUNT(numbers); i++) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            struct lb_child c;
+            struct lb_outcome o;
+            lb_child_signals(1);
+            if (lb_child_start(&c, hang, NULL, &(struct lb_child_limits){.seconds = 60}, NULL))
+                _exit(1);
+            const pid_t child = c.pid;
+            raise(numbers[i]); /* would end the process here */
+            if (lb_child_interrupted() || lb_child_wait(&c, 1, &o) != -1 || lb_child_interrupted() != numbers[i])
+                _exit(2);
+            lb_child_kill(&c, 1);
+            _exit(kill(child, 0) ? 0 : 3);
+        }
+        int status = 1;
+        waitpid(pid, &status, 0);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "signal %d: status %d", numbers[i], status);
+    }
 }

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
@@ -39,6 +40,21 @@ static void nap(double seconds)
 {
     const struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
     nanosleep(&t, NULL);
+}
+
+/* Whole lines of JSON objects as a journal has them: each with its checksum. */
+static const char *sealed(const char *text)
+{
+    static char out[2000];
+    size_t n = 0;
+    for (const char *end; *text; text = end + 1) {
+        end = strchr(text, '\n');
+        const size_t body = (size_t)(end - text) - 1;
+        const unsigned long crc = crc32_z(0, (const unsigned char *)text, body);
+        n += (size_t)snprintf(out + n, sizeof out - n, "%.*s,\"crc32\":\"%08lx\"}\n", (int)body, text, crc);
+    }
+    out[n] = 0;
+    return out;
 }
 
 static void put_file(const char *text, size_t n)
@@ -73,32 +89,34 @@ Test(journal, append_and_read_again)
     struct lb_journal j;
     struct lb_err err = {0};
     cr_assert(lb_journal_open(folder, 1, &j, &err) == 0, "%s", err.text);
-    cr_expect(json_array_size(j.lines) == 0);
+    cr_expect(j.n == 0);
     for (int i = 0; i < 5; i++)
         cr_assert(lb_journal_append(&j, line(i % 2 ? "odd" : "even", i), &err) == 0, "%s", err.text);
-    cr_expect(json_array_size(j.lines) == 5);
+    cr_expect(j.n == 5);
     lb_journal_close(&j);
     lb_journal_close(&j); /* twice is fine */
     static const char text[] =
         "{\"kind\":\"even\",\"n\":0}\n{\"kind\":\"odd\",\"n\":1}\n{\"kind\":\"even\",\"n\":2}\n{\"kind\":\"odd\",\"n\":3}\n"
         "{\"kind\":\"even\",\"n\":4}\n";
-    expect_file(text, sizeof text - 1, "appended");
+    const char *file = sealed(text);
+    expect_file(file, strlen(file), "appended");
     for (int write = 0; write < 2; write++) {
         cr_assert(lb_journal_open(folder, write, &j, &err) == 0, "%s", err.text);
-        cr_expect(json_array_size(j.lines) == 5 && number_of(json_array_get(j.lines, 3)) == 3);
+        cr_expect(j.n == 5 && number_of(lb_journal_line(&j, 3)) == 3);
         lb_journal_close(&j);
     }
-    expect_file(text, sizeof text - 1, "opened again");
+    expect_file(file, strlen(file), "opened again");
 }
 
 Test(journal, find)
 {
     static const char text[] =
-        "[]\n{\"kind\":\"a\",\"trial\":\"x\",\"n\":1}\n{\"kind\":7,\"trial\":\"x\",\"n\":2}\n{\"kind\":\"a\",\"trial\":\"y\",\"n\":3}\n"
-        "{\"kind\":\"a\",\"trial\":\"x\",\"n\":4}\n{\"kind\":\"b\",\"trial\":\"x\",\"n\":5}\n{\"kind\":\"a\",\"trial\":6,\"n\":6}\n{}\n";
+        "{\"kind\":\"a\",\"trial\":\"x\",\"n\":1}\n{\"kind\":7,\"trial\":\"x\",\"n\":2}\n{\"kind\":\"a\",\"trial\":\"y\",\"n\":3}\n"
+        "{\"kind\":\"a\",\"trial\":\"x\",\"n\":4}\n{\"kind\":\"b\",\"trial\":\"x\",\"n\":5}\n{\"kind\":\"a\",\"trial\":6,\"n\":6}\n{\"n\":"
+        "7}\n";
     struct lb_journal j;
     struct lb_err err = {0};
-    put_file(text, sizeof text - 1);
+    put_file(sealed(text), strlen(sealed(text)));
     cr_assert(lb_journal_open(folder, 0, &j, &err) == 0, "%s", err.text);
     cr_expect(number_of(lb_journal_find(&j, "a", "x")) == 4, "the last one counts");
     cr_expect(number_of(lb_journal_find(&j, "a", "y")) == 3);
@@ -112,59 +130,99 @@ Test(journal, find)
 
 #define WHOLE "{\"kind\":\"a\",\"n\":1}\n{\"kind\":\"a\",\"n\":2}\n"
 
+#define THREE "{\"kind\":\"a\",\"n\":3}\n"
+
 static const struct {
     const char *name, *rest; /* rest: what stands behind WHOLE */
-    int lines;               /* that are read; -1: an error */
-    const char *error;
+    int more;                /* THREE stands behind that */
+    int lines;               /* that are read */
+    int cut;                 /* behind the last whole line, where the file is written to */
 } ends[] = {
-    {"nothing", "", 2, NULL},
-    {"half a line", "{\"kind\":\"a\",\"n", 2, NULL},
-    {"a line without its end", "{\"kind\":\"a\",\"n\":3}", 2, NULL},
-    {"a whole line of garbage", "garbage\n", 2, NULL},
-    {"an empty line", "\n", 2, NULL},
-    {"a key twice", "{\"kind\":\"a\",\"kind\":\"a\"}\n", 2, NULL},
-    {"one byte", "{", 2, NULL},
-    {"bytes that are no UTF-8", "{\"kind\":\"\xff\"}\n", 2, NULL},
-    {"another line", "{\"kind\":\"a\",\"n\":3}\n", 3, NULL},
-    {"garbage in the middle", "garbage\n{\"kind\":\"a\",\"n\":3}\n", -1, "/trials.jsonl:3: not a line of a journal"},
-    {"an empty line in the middle", "\n{\"kind\":\"a\",\"n\":3}\n", -1, "/trials.jsonl:3: not a line of a journal"},
-    {"half a line in the middle", "{\"kind\":\n{\"kind\":\"a\",\"n\":3}\n", -1, "/trials.jsonl:3: not a line of a journal"},
-    {"garbage, then a torn line", "garbage\n{\"kind\":\"a\"", -1, "/trials.jsonl:3: not a line of a journal"},
+    {"nothing", "", 0, 2, 0},
+    {"half a line", "{\"kind\":\"a\",\"n", 0, 2, 1},
+    {"a line without its end", "{\"kind\":\"a\",\"n\":3,\"crc32\":\"00000000\"}", 0, 2, 1},
+    {"a line without its checksum", THREE, 0, 2, 1},
+    {"a wrong checksum", "{\"kind\":\"a\",\"n\":3,\"crc32\":\"00000000\"}\n", 0, 2, 1},
+    {"a whole line of garbage", "garbage\n", 0, 2, 1},
+    {"an empty line", "\n", 0, 2, 1},
+    {"one byte", "{", 0, 2, 1},
+    {"bytes that are no UTF-8", "{\"kind\":\"\xff\"}\n", 0, 2, 1},
+    {"another line", "", 1, 3, 0},
+    {"garbage in the middle", "garbage\n", 1, 3, 0},
+    {"an empty line in the middle", "\n", 1, 3, 0},
+    {"half a line in the middle", "{\"kind\":\n", 1, 3, 0},
+    {"two lines without checksums in the middle", THREE THREE, 1, 3, 0},
 };
 
 Test(journal, ends)
 {
     for (size_t i = 0; i < COUNT(ends); i++)
         for (int write = 0; write < 2; write++) {
-            char text[300];
+            char text[600];
             struct lb_journal j;
             struct lb_err err = {0};
-            const size_t n = (size_t)snprintf(text, sizeof text, "%s%s", WHOLE, ends[i].rest),
-                         good = ends[i].lines == 2 ? sizeof WHOLE - 1 : n;
+            size_t n = (size_t)snprintf(text, sizeof text, "%s", sealed(WHOLE));
+            const size_t whole = n;
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", ends[i].rest, ends[i].more ? sealed(THREE) : "");
             put_file(text, n);
             const int r = lb_journal_open(folder, write, &j, &err);
-            cr_expect(r == (ends[i].lines < 0 ? -1 : 0), "%s: %d, %s", ends[i].name, r, err.text);
-            cr_expect(r || (int)json_array_size(j.lines) == ends[i].lines, "%s: %zu lines", ends[i].name, json_array_size(j.lines));
-            cr_expect(!r || (strstr(err.text, ends[i].error) && !strncmp(err.text, folder, strlen(folder))), "%s: %s", ends[i].name,
+            cr_expect(r == 0, "%s: %s", ends[i].name, err.text);
+            cr_expect((int)j.n == ends[i].lines, "%s: %zu lines", ends[i].name, j.n);
+            cr_expect(number_of(lb_journal_find(&j, "a", NULL)) == ends[i].lines, "%s: the last line", ends[i].name);
+            lb_journal_close(&j);
+            expect_file(text, write && ends[i].cut ? whole : n, ends[i].name);
+        }
+}
+
+/* What is no journal at all is left alone. */
+Test(journal, another_file)
+{
+    static const char *const texts[] = {"garbage\n", "garbage", "[1, 2]\n", "\n\n", WHOLE, "a\nb\nc\n", "{\"kind\":\"a\"}\n{"};
+    for (size_t i = 0; i < COUNT(texts); i++)
+        for (int write = 0; write < 2; write++) {
+            struct lb_journal j;
+            struct lb_err err = {0};
+            put_file(texts[i], strlen(texts[i]));
+            cr_expect(lb_journal_open(folder, write, &j, &err) == -1, "%s", texts[i]);
+            cr_expect(strstr(err.text, "/trials.jsonl:1: not a journal: expected lines that end in a checksum"), "%s: %s", texts[i],
                       err.text);
             lb_journal_close(&j);
-            expect_file(text, write && !r ? good : n, ends[i].name);
+            expect_file(texts[i], strlen(texts[i]), texts[i]);
         }
 }
 
 Test(journal, cut_anywhere)
 {
-    for (size_t n = 0; n < sizeof WHOLE; n++) {
+    char text[600];
+    const size_t whole = (size_t)snprintf(text, sizeof text, "%s", sealed(WHOLE));
+    for (size_t n = 0; n <= whole; n++) {
         struct lb_journal j;
         struct lb_err err = {0};
-        const size_t one = (size_t)(strchr(WHOLE, '\n') - WHOLE) + 1, lines = n == sizeof WHOLE - 1 ? 2 : n >= one ? 1 : 0;
-        put_file(WHOLE, n);
+        const size_t one = (size_t)(strchr(text, '\n') - text) + 1, lines = n == whole ? 2 : n >= one ? 1 : 0;
+        put_file(text, n);
         cr_assert(lb_journal_open(folder, 1, &j, &err) == 0, "%zu bytes: %s", n, err.text);
-        cr_expect(json_array_size(j.lines) == lines, "%zu bytes: %zu lines", n, json_array_size(j.lines));
+        cr_expect(j.n == lines, "%zu bytes: %zu lines", n, j.n);
         cr_expect(lb_journal_append(&j, json_pack("{ss}", "kind", "new"), &err) == 0, "%s", err.text);
         lb_journal_close(&j);
         cr_assert(lb_journal_open(folder, 0, &j, &err) == 0, "%zu bytes, healed: %s", n, err.text);
-        cr_expect(json_array_size(j.lines) == lines + 1);
+        cr_expect(j.n == lines + 1);
+        lb_journal_close(&j);
+    }
+}
+
+/* Each bit of a line in the middle turned: it is noticed, and the lines beside it are read. */
+Test(journal, each_bit_counts)
+{
+    char text[600];
+    const size_t whole = (size_t)snprintf(text, sizeof text, "%s", sealed(WHOLE)), one = (size_t)(strchr(text, '\n') - text);
+    for (size_t bit = 0; bit < 8 * one; bit++) {
+        struct lb_journal j;
+        struct lb_err err = {0};
+        text[bit / 8] = (char)(text[bit / 8] ^ 1 << bit % 8);
+        put_file(text, whole);
+        text[bit / 8] = (char)(text[bit / 8] ^ 1 << bit % 8);
+        cr_assert(lb_journal_open(folder, 0, &j, &err) == 0, "bit %zu: %s", bit, err.text);
+        cr_expect(j.n == 1 && number_of(lb_journal_line(&j, 0)) == 2, "bit %zu: %zu lines", bit, j.n);
         lb_journal_close(&j);
     }
 }
@@ -204,12 +262,13 @@ Test(journal, reads_behind_the_lock)
     }
     cr_assert(read(ready[0], &c, 1) == 1);
     cr_assert(lb_journal_open(folder, 1, &j, &err) == 0, "%s", err.text);
-    cr_expect(json_array_size(j.lines) == 1, "the other's line is lost");
+    cr_expect(j.n == 1, "the other's line is lost");
     lb_journal_close(&j);
     int status = 1;
     waitpid(other, &status, 0);
     cr_expect(status == 0);
-    expect_file("{\"kind\":\"late\",\"n\":1}\n", 22, "both closed");
+    const char *late = sealed("{\"kind\":\"late\",\"n\":1}\n");
+    expect_file(late, strlen(late), "both closed");
 }
 
 /* ---- What cannot be opened or written ---- */
@@ -265,10 +324,12 @@ Test(journal, a_full_disk_leaves_whole_lines)
     cr_expect(lb_journal_append(&j, json_pack("{ss}", "kind", much), &err) == -1, "100 bytes hold it");
     setrlimit(RLIMIT_FSIZE, &limit);
     cr_expect(strstr(err.text, "/trials.jsonl: cannot be written: ") && !strstr(err.text, "Success"), "%s", err.text);
-    cr_expect(json_array_size(j.lines) == 1);
-    expect_file("{\"kind\":\"a\",\"n\":1}\n", 19, "full");
+    cr_expect(j.n == 1);
+    const char *one = sealed("{\"kind\":\"a\",\"n\":1}\n");
+    expect_file(one, strlen(one), "full");
     err = (struct lb_err){0};
     cr_expect(lb_journal_append(&j, line("a", 2), &err) == 0, "%s", err.text);
     lb_journal_close(&j);
-    expect_file(WHOLE, sizeof WHOLE - 1, "with room again");
+    const char *both = sealed(WHOLE);
+    expect_file(both, strlen(both), "with room again");
 }
