@@ -3,6 +3,7 @@
 # make check    the tests that take under a minute together;  make test: all of them
 # make bench    the benchmarks;  make list: what is built;  make format: clang-format
 # make asan, make ubsan, make sanitize: `make check` under the one, the other, or both at once, in a build folder of its own, without what no sanitizer can see
+# make fuzz     hostile files: each target of test/fuzz for FUZZ_SECONDS (600), built with clang in a folder of its own; what they tried and found
 # make bundle   a folder and a .tar.gz that run wherever they are copied to; BLAS=1 puts OpenBLAS in
 # Variables: CC, BUILD (build), PREFIX (/usr/local), DESTDIR, WERROR=-Werror, CHECK (what test/run.sh runs: quick), CFLAGS (-g: variables for a debugger)
 
@@ -46,7 +47,7 @@ FAULTS  := $(if $(filter x86_64,$(shell uname -m)),$(patsubst test/faults/%.c,$(
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$1)
 
-.PHONY: all check test bench asan ubsan sanitize format install bundle list clean tests
+.PHONY: all check test bench asan ubsan sanitize fuzz fuzzers format install bundle list clean tests
 all: $(BUILD)/lowbit $(PLUGINS:%=$(BUILD)/plugins/%.so)
 
 $(BUILD)/obj/%.o: %.c Makefile
@@ -121,6 +122,18 @@ ubsan:
 sanitize:
 	$(MAKE) BUILD=build-sanitize SANITIZE="$(ADDRESS) $(UNDEFINED)" OPT=-O1 CHECK=again check
 
+# Of plugins only those are built that the targets call. clang's option puts libFuzzer's main in; the code under test is instrumented for it everywhere.
+FUZZERS := $(patsubst test/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
+$(BUILD)/fuzz/%: $(BUILD)/obj/test/fuzz/%.o $(BUILD)/obj/test/fuzz/fuzz.o $(BUILD)/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer $^ $(LIBS) -o $@
+$(call obj,test/fuzz/fuzz_onnx.c): $(GEN)/onnx.pb-c.h
+$(call obj,test/fuzz/fuzz_onnx.c): CFLAGS_ALL += -isystem $(GEN)
+fuzzers: $(FUZZERS) $(BUILD)/lowbit $(patsubst %,$(BUILD)/plugins/%.so,cpu_ref $(filter codec_%,$(PLUGINS)))
+fuzz:
+	$(MAKE) CC=clang BUILD=build-fuzz SANITIZE="$(ADDRESS) $(UNDEFINED) -fsanitize=fuzzer-no-link" OPT=-O1 fuzzers
+	BUILD=build-fuzz test/fuzz/fuzz.sh
+
 format:
 	clang-format -i main.c $(wildcard core/*.[ch] core/*/*.[ch] plugins/*.[ch] plugins/*/*.[ch] kernels/*.h kernels/cpu/*.[ch] test/*/*.[ch])
 
@@ -138,6 +151,6 @@ list: all
 	$(BUILD)/lowbit list
 
 clean:
-	rm -rf $(BUILD) build-asan build-ubsan build-sanitize
+	rm -rf $(BUILD) build-asan build-ubsan build-sanitize build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

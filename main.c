@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lowbit: what a number format costs a neural network. Everything is in core/; this file only starts it. */
-#include "core/base/json.h"
+#include "core/base/reserve.h"
 #include "core/cmd/cmd.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ static void fill_closed_streams(void)
 int main(int argc, char **argv)
 {
     fill_closed_streams();
-    lb_json_start();
+    lb_reserve_start();
     setlocale(LC_ALL, "C"); /* a decimal point is a point, whatever the user's language */
     int status = lb_main(argc, argv);
     errno = 0;

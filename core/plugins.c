@@ -35,6 +35,7 @@ struct loading {
     unsigned folder;
     size_t at; /* where in the registry the next entry goes */
     int accepted;
+    size_t memory_refused; /* before: a file that there was no memory for is no bad file */
     struct lb_err refused; /* the first refusal */
 };
 
@@ -153,6 +154,8 @@ static int add_entry(struct loading *l, struct lb_plugin *plugin, const char *wh
 
 static int refuse(struct loading *l, const char *why, int missing, struct lb_err *err)
 {
+    if (lb_mem_refused() != l->memory_refused || strcasestr(why, "cannot allocate memory")) /* as the loader and realpath say it */
+        return lb_fail(err, "%s: %s", l->file, why);
     lb_fail(&l->refused, "%s: %s", l->file, why);
     if (!missing)
         lb_log(LB_LOG_WARN, "%s: refused: %s", l->file, why);
@@ -213,6 +216,7 @@ static int load_file(struct loading *l, struct lb_err *err)
     struct lb_err why = {0};
     int missing, r = 0;
     size_t n;
+    l->memory_refused = lb_mem_refused();
     void *so = lb_plugins_open(l->file, l->sha256, &missing, &why);
     if (!so)
         return refuse(l, why.text, missing, err);
@@ -261,10 +265,10 @@ static int load_folder(const char *dir, const char *named_by, struct lb_err *err
     struct stat st;
     struct dirent **files = NULL;
     int n = stat(dir, &st) ? -1 : S_ISDIR(st.st_mode) ? scandir(dir, &files, names_so, by_bytes) : (errno = ENOTDIR, -1);
-    if (n < 0 && !named_by)
+    if (n < 0 && !named_by && errno != ENOMEM)
         return 0;
     if (n < 0)
-        return lb_fail(err, "%s: %s: %s", named_by, dir, strerror(errno));
+        return lb_fail(err, "%s%s%s: %s", named_by ? named_by : "", named_by ? ": " : "", dir, strerror(errno));
     int r = folder_seen(&st, err);
     registry.folders++;
     for (int i = 0; i < n; i++) {
@@ -290,13 +294,14 @@ static int load_folders(const char *list, const char *named_by, int strict, stru
         const size_t n = strcspn(at, ":");
         struct lb_text dir = {0};
         struct lb_err why = {0};
+        const size_t refused = lb_mem_refused();
         lb_text_put(&dir, at, n);
         r = lb_text_end(&dir, &why);
         if (!r && n) {
             any = 1;
             r = load_folder(dir.s, named_by, &why);
         }
-        if (r && !strict) {
+        if (r && !strict && lb_mem_refused() == refused) {
             lb_log(LB_LOG_WARN, "%s", why.text);
             r = 0;
         }

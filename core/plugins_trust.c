@@ -47,7 +47,7 @@ static int is_trusted(const struct trusted *t, uid_t uid)
 static int is_own_group(uid_t uid, gid_t gid)
 {
     const struct passwd *user = getpwuid(uid);
-    const struct group *group = user && user->pw_gid == gid ? getgrgid(gid) : NULL;
+    const struct group *group = user ? getgrgid(gid) : NULL;
     if (!group || strcmp(group->gr_name, user->pw_name) != 0)
         return 0;
     for (char **member = group->gr_mem; *member; member++)

@@ -5,6 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names and texts from files may hold anything; a message is one line. */
+static void make_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 int lb_fail(struct lb_err *err, const char *format, ...)
 {
     if (!err || err->set)
@@ -13,6 +21,7 @@ int lb_fail(struct lb_err *err, const char *format, ...)
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
+    make_one_line(err->text);
     err->set = 1;
     return -1;
 }
@@ -29,5 +38,6 @@ int lb_fail_in(struct lb_err *err, const char *format, ...)
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof err->text)
         snprintf(err->text + n, sizeof err->text - (size_t)n, ": %.900s", old);
+    make_one_line(err->text);
     return -1;
 }

@@ -8,7 +8,7 @@ struct lb_err {
     char text[1024]; /* one line, without a newline: "file:line:column: path: what was wanted, what was found" */
 };
 
-/* Records the message unless an error is already there. Returns -1, so that a caller writes `return lb_fail(err, ...)`. `err` may be NULL. */
+/* Records the message unless an error is already there; control characters become '?'. Returns -1, so that a caller writes `return lb_fail(err, ...)`. `err` may be NULL. */
 int lb_fail(struct lb_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "prefix: " before the message that is there; does nothing without one. Returns -1. */

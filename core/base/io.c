@@ -91,8 +91,11 @@ int lb_out_open(struct lb_out *f, const char *path, struct lb_err *err)
         return lb_fail(err, "%.200s...: the path is too long", path);
     snprintf(f->temp, sizeof f->temp, "%s.%ld.tmp", path, (long)getpid());
     int fd = open(f->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd >= 0 && !(f->out = fdopen(fd, "wb")))
+    if (fd >= 0 && !(f->out = fdopen(fd, "wb"))) {
         close(fd);
+        unlink(f->temp);
+        errno = ENOMEM;
+    }
     if (!f->out)
         return lb_fail(err, "%s: cannot be written: %s", path, strerror(errno));
     return 0;
@@ -187,8 +190,10 @@ struct lb_sha256 *lb_sha256_create(struct lb_err *err)
         EVP_MD_CTX_free(c);
         c = NULL;
     }
-    if (!c)
+    if (!c) {
+        lb_mem_note_refused();
         lb_fail(err, "out of memory: SHA-256");
+    }
     return (struct lb_sha256 *)c;
 }
 

@@ -10,18 +10,7 @@
 
 /* ---- Memory ---- */
 
-static void *noted_malloc(size_t n)
-{
-    void *p = malloc(n);
-    if (!p)
-        lb_mem_note_refused();
-    return p;
-}
-
-void lb_json_start(void)
-{
-    json_set_alloc_funcs(noted_malloc, free);
-}
+/* Where memory is out jansson 2.14 calls a text malformed, or writes one without its keys. */
 
 json_t *lb_json_load(const char *text, size_t n, size_t flags, json_error_t *e)
 {
@@ -37,11 +26,11 @@ json_t *lb_json_load(const char *text, size_t n, size_t flags, json_error_t *e)
 char *lb_json_dump(const json_t *value, size_t flags)
 {
     const size_t refused = lb_mem_refused();
-    char *text = json_dumps(value, flags);
-    if (lb_mem_refused() == refused)
-        return text;
-    free(text);
-    return NULL;
+    char *text = json_dumps(value, flags), *copy = text && lb_mem_refused() == refused ? lb_strdup(text, NULL) : NULL;
+    json_free_t let_go;
+    json_get_alloc_funcs(NULL, &let_go);
+    let_go(text);
+    return copy;
 }
 
 /* ---- Places ---- */
@@ -351,13 +340,9 @@ json_t *lb_json_text(const char *s)
 char *lb_json_canonical(const json_t *value, struct lb_err *err)
 {
     char *text = lb_json_dump(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
-    if (!text) {
+    if (!text)
         lb_fail(err, "out of memory: JSON text");
-        return NULL;
-    }
-    char *copy = lb_strdup(text, err);
-    free(text);
-    return copy;
+    return text;
 }
 
 /* The length of the step at `path`: the longest key of `object` that it starts with, or all up to the next dot or bracket. */

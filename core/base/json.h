@@ -7,11 +7,8 @@
 #include <jansson.h>
 #include <stddef.h>
 
-/* Once, before anything else here: what jansson allocates and does not get counts as refused (mem.h). */
-void lb_json_start(void);
-
-/* json_loadb and json_dumps, but NULL wherever memory was out in between. jansson itself does not always notice: it calls a text malformed then, or writes
- * one without its keys. After lb_json_load the code in *e is json_error_out_of_memory. What lb_json_dump gives is freed with free. */
+/* json_loadb and json_dumps, but NULL wherever memory was out in between (reserve.h); then the code in *e is json_error_out_of_memory. What lb_json_dump gives is
+ * freed with lb_free. */
 json_t *lb_json_load(const char *text, size_t n, size_t flags, json_error_t *e);
 char *lb_json_dump(const json_t *value, size_t flags);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/base/io.h"
 #include "core/base/json.h"
+#include "core/base/mem.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -64,11 +66,10 @@ static void say_text(const char *before, const char *text)
 /* Takes over `o`, which gets level and time. NULL, like memory that is out, leaves a line that says so. */
 static void say_json(const char *level, json_t *o)
 {
-    static const char no_memory[] = "{\"level\":\"error\",\"text\":\"out of memory: message\"}\n";
-    char now[LB_LOG_TIME];
+    char now[LB_LOG_TIME], no_memory[128];
     lb_log_time(now);
     json_t *all = o ? json_pack("{ss,ss}", "level", level, "time", now) : NULL;
-    char *line = all && !json_object_update(all, o) ? json_dumps(all, JSON_COMPACT) : NULL;
+    char *line = all && !json_object_update(all, o) ? lb_json_dump(all, JSON_COMPACT) : NULL;
     json_decref(all);
     json_decref(o);
     if (line) {
@@ -76,9 +77,10 @@ static void say_json(const char *level, json_t *o)
         line[n] = '\n'; /* in place of the NUL: one write, no line of another process in it */
         write_all(line, n + 1);
     } else {
-        write_all(no_memory, sizeof no_memory - 1);
+        snprintf(no_memory, sizeof no_memory, "{\"level\":\"error\",\"time\":\"%s\",\"text\":\"out of memory: message\"}\n", now);
+        write_all(no_memory, strlen(no_memory));
     }
-    free(line);
+    lb_free(line);
 }
 
 static json_t *json_of_text(const char *text)
@@ -99,7 +101,7 @@ static void say(int level, const char *text)
         say_json(level_names[level], json_of_text(text));
         return;
     }
-    snprintf(before, sizeof before, level < LB_LOG_INFO ? "%s: " : "", level_names[level]);
+    snprintf(before, sizeof before, "%s%s", level < LB_LOG_INFO ? level_names[level] : "", level < LB_LOG_INFO ? ": " : "");
     say_text(before, text);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/again.h"
 #include "core/base/io.h"
+#include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/run/run.h"
 #include "core/run/trial.h"
@@ -93,11 +94,11 @@ static size_t compare_trial(const struct lb_plan *p, size_t i, struct lb_journal
     else if (strcmp(status, "ok") != 0)
         fprintf(report, ": %s now: %s\n", *status ? status : "not run", text_of(after, "why"));
     else {
-        char *x = json_dumps(json_object_get(json_object_get(before, "row"), key), JSON_ENCODE_ANY),
-             *y = json_dumps(json_object_get(json_object_get(after, "row"), key), JSON_ENCODE_ANY);
+        char *x = lb_json_dump(json_object_get(json_object_get(before, "row"), key), JSON_ENCODE_ANY),
+             *y = lb_json_dump(json_object_get(json_object_get(after, "row"), key), JSON_ENCODE_ANY);
         fprintf(report, ": %s was %s, is %s\n", key, x ? x : "missing", y ? y : "missing");
-        free(x);
-        free(y);
+        lb_free(x);
+        lb_free(y);
     }
     return !same;
 }

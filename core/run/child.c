@@ -88,10 +88,10 @@ static void work_and_reply(int fd, lb_work *work, void *arg)
     else
         lost = json_object_set_new(all, "error", lb_json_text(err.set ? err.text : "failed without a message")) ||
                json_object_set_new(all, "oom", json_boolean(lb_mem_refused() > 0));
-    char *dumped = lost ? NULL : json_dumps(all, JSON_COMPACT);
+    char *dumped = lost ? NULL : lb_json_dump(all, JSON_COMPACT);
     const char *text = dumped ? dumped : no_memory;
     write_all(fd, text, strlen(text));
-    free(dumped);
+    lb_free(dumped);
     json_decref(reply);
     json_decref(all);
     lb_progress_end();
@@ -248,7 +248,7 @@ static void read_reply(struct lb_child *c, struct lb_outcome *out)
 {
     static const char unsupported[] = "unsupported: ";
     json_error_t e;
-    json_t *all = c->text ? json_loadb(c->text, c->n, 0, &e) : NULL;
+    json_t *all = c->text ? lb_json_load(c->text, c->n, 0, &e) : NULL;
     json_t *ok = json_object_get(all, "ok");
     const char *error = json_string_value(json_object_get(all, "error"));
     out->status = ok ? LB_OK : LB_FAILED;

@@ -338,10 +338,10 @@ static int keep_texts(struct reading *r)
 static int save_json(const json_t *value, const char *folder, const char *name, struct lb_err *err)
 {
     char path[4200];
-    char *text = json_dumps(value, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    char *text = lb_json_dump(value, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     snprintf(path, sizeof path, "%s/%s", folder, name);
     const int r = text ? lb_write_file(path, text, strlen(text), err) : lb_fail(err, "%s: out of memory", path);
-    free(text);
+    lb_free(text);
     return r;
 }
 
@@ -431,9 +431,9 @@ void lb_config_print_help(FILE *out)
 int lb_config_print_schema(FILE *out)
 {
     json_t *schema = lb_options_schema(&lb_experiment_table, NULL);
-    char *text = schema ? json_dumps(schema, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
+    char *text = schema ? lb_json_dump(schema, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
     int r = text && fprintf(out, "%s\n", text) > 0 ? 0 : -1;
-    free(text);
+    lb_free(text);
     json_decref(schema);
     return r;
 }

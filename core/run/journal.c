@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/journal.h"
+#include "core/base/json.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -105,7 +106,7 @@ static int is_whole(const char *text, size_t n)
 /* Reads lines; *good is where the last whole one ends. */
 static int read_lines(struct lb_journal *j, size_t n, size_t *good, struct lb_err *err)
 {
-    size_t damaged = 0, number = 1, first = 0;
+    size_t damaged = 0, number = 1, first = 0, torn = 0;
     *good = 0;
     for (size_t at = 0; at < n; number++) {
         const char *text = j->text + at, *end = memchr(text, '\n', n - at);
@@ -116,23 +117,28 @@ static int read_lines(struct lb_journal *j, size_t n, size_t *good, struct lb_er
                 return lb_fail(err, "out of memory: journal");
             *good = at;
         } else if (at < n) {
-            lb_log(LB_LOG_WARN, "%s:%zu: the line is damaged and left out; what it told of will run again", j->path, number);
             first = damaged++ ? first : number;
         } else {
-            lb_log(LB_LOG_WARN, "%s:%zu: the last line is torn (an earlier run was cut off); its trial will run again", j->path, number);
+            torn = number;
         }
     }
     if (!j->n && (damaged || (n && j->text[0] != '{')))
         return lb_fail(err, "%s:%zu: not a journal: expected lines that end in a checksum, such as ...\"crc32\":\"89abcdef\"}", j->path,
                        first ? first : 1);
+    if (damaged)
+        lb_log(LB_LOG_WARN, "%s:%zu: damaged (%zu line%s of %zu) and left out; what is lost will run again", j->path, first, damaged,
+               damaged == 1 ? "" : "s", number - 1);
+    if (torn)
+        lb_log(LB_LOG_WARN, "%s:%zu: the last line is torn (an earlier run was cut off); its trial will run again", j->path, torn);
     return 0;
 }
 
 json_t *lb_journal_line(struct lb_journal *j, size_t i)
 {
     struct lb_journal_line *l = &j->line[i];
+    json_error_t e;
     if (!l->json)
-        l->json = json_loadb(l->text, l->n, 0, NULL);
+        l->json = lb_json_load(l->text, l->n, 0, &e);
     json_object_del(l->json, "crc32"); /* of the text, not of what it says */
     return l->json;
 }
@@ -231,14 +237,14 @@ void lb_journal_close(struct lb_journal *j)
 static int line_text(const json_t *line, struct lb_text *t, struct lb_err *err)
 {
     char mark[MARK_SIZE + 1];
-    char *text = json_object_size(line) ? json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    char *text = json_object_size(line) ? lb_json_dump(line, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     if (!text)
         return lb_fail(err, "out of memory: journal");
     const size_t n = strlen(text) - 1;
     mark_of(text, n, mark);
     lb_text_put(t, text, n);
     lb_text_add(t, "%s\n", mark);
-    free(text);
+    lb_free(text);
     return lb_text_end(t, err);
 }
 

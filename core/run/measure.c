@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/measure.h"
+#include "core/base/json.h"
 #include "core/base/io.h"
 #include "core/base/mem.h"
 #include "core/nn/model.h"
@@ -116,7 +117,7 @@ static int run_fresh(char *const *argv, size_t *tensor_bytes, size_t *rss, struc
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     json_error_t e;
-    json_t *o = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? json_loadb(text, n, 0, &e) : NULL;
+    json_t *o = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? lb_json_load(text, n, 0, &e) : NULL;
     *tensor_bytes = (size_t)json_integer_value(json_object_get(o, "tensor_bytes"));
     *rss = (size_t)json_integer_value(json_object_get(o, "rss_delta_bytes"));
     const int bad = !json_is_integer(json_object_get(o, "tensor_bytes")) || !json_is_integer(json_object_get(o, "rss_delta_bytes"));
@@ -161,9 +162,9 @@ int lb_measure_fresh(const struct lb_plan *p, const struct lb_trial *t, size_t b
         argv[n++] = "--set";
         argv[n++] = p->e->sets[i];
     }
-    char *json = json_dumps(p->backends[t->backend].config->json, JSON_COMPACT);
+    char *json = lb_json_dump(p->backends[t->backend].config->json, JSON_COMPACT);
     lb_text_add(&backend, "backends=[%s]", json ? json : "");
-    free(json);
+    lb_free(json);
     argv[n++] = "--set"; /* behind the config's own, which may name several */
     argv[n++] = backend.s;
     argv[n++] = "--file";

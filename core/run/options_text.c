@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Option tables in words: what a row wants, what was found, and the help. */
 #include "core/run/options.h"
+#include "core/base/mem.h"
+#include "core/base/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -43,11 +45,11 @@ char *lb_json_shown(const json_t *value, char *buf, size_t size)
                  json_array_size(value));
     else if (json_is_real(value))
         lb_number_text(json_real_value(value), buf, size);
-    else if ((text = json_dumps(value, JSON_ENCODE_ANY)))
+    else if ((text = lb_json_dump(value, JSON_ENCODE_ANY)))
         snprintf(buf, size, "%s", text);
     else
         snprintf(buf, size, "a value");
-    free(text);
+    lb_free(text);
     shorten(buf, 60);
     return buf;
 }

@@ -8,6 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef DECODED
+#define DECODED 0
+#endif
+
 #ifdef ENCODE
 
 static void encode(const struct lb_codec *c, const struct lb_encoding *how, const double *x, size_t n, void *codes)
@@ -23,7 +27,8 @@ static void encode(const struct lb_codec *c, const struct lb_encoding *how, cons
 static void decode(const struct lb_codec *c, const void *codes, size_t n, double *x)
 {
     (void)c, (void)codes;
-    memset(x, 0, n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = DECODED;
 }
 
 static void encode_int(const struct lb_codec *c, const struct lb_encoding *how, const int64_t *x, int is_unsigned, size_t n, void *codes)

@@ -24,14 +24,14 @@ fi
 
 shares=8
 options=(--set "seeds=[1,2,3,4,5,6,7,8]" --set 'formats=["F64","F16","BF16","F4_X8","I16_X1000","I8_X100","U8_X100","F4","INT16","INT8"]'
-    --set data.test=4000)
+    --backend cpu_ref --set data.test=6000) # slow enough to be met in the middle
 trials=80
 expect 0 "$lowbit" run configs/quick.json "${options[@]}" --out "$tmp/one" --jobs 2 || finish
 slurm_start || {
     tail -n 5 "$slurm"/*.out "$slurm/first"
     skip "Slurm does not start here: $(tail -qn 1 "$slurm/first" "$slurm/slurmctld.out" 2>/dev/null | tail -n 1)"
 }
-export LOWBIT=$lowbit CONFIG=configs/quick.json OUT=$tmp/out
+export LOWBIT=$lowbit CONFIG=configs/quick.json OUT=$tmp/results
 array() { # ARRAY: its number
     sbatch --parsable --array="$1" --cpus-per-task=1 --time=20 --output="$tmp/log.%a" scripts/slurm.sbatch "${options[@]}"
 }
@@ -41,16 +41,22 @@ merge() { # JOB: merges when it has ended
 finished() { # TASK: its trials that are in the journal
     lines trial "$OUT/shard-$1-of-$shares" 2>/dev/null | grep . || echo 0
 }
-running() { # [NODE]: tasks that run there
-    squeue -h -r -j "$job" -t RUNNING ${1:+-w "$1"} -o %K
+running() { # NODE: tasks that run there
+    squeue -h -r -j "$job" -t RUNNING -w "$1" -o %K
 }
-# half_way [NODE]: names in $task one that runs there and has finished a part of its trials.
-# shellcheck disable=SC2120 # await gives it
+limited=
+# half_way NODE: names in $task one that runs there and has finished a part of its trials.
 half_way() {
-    for task in $(running "$@"); do
-        [ "$(finished "$task")" -ge 2 ] && [ "$(finished "$task")" -le 7 ] && return 0
+    for task in $(running "$1"); do
+        [ "$task" != "$limited" ] && [ "$(finished "$task")" -ge 2 ] && [ "$(finished "$task")" -le 7 ] && return 0
     done
     return 1
+}
+meet() { # NODE: the same, waiting for it
+    await 60 half_way "$1" || { fail "no task on $1 was met in the middle" "$tmp"/log.* && finish; }
+}
+restarted() { # TASK
+    [ "$(task_field "$job" "$1" Restarts)" != 0 ]
 }
 state_is() { # JOB STATE, by what Slurm says
     scontrol -o show job "$1" | grep -q " JobState=$2 "
@@ -59,31 +65,31 @@ ended() { # JOB
     ! squeue -h -j "$1" 2>/dev/null | grep -q .
 }
 
-# ---- Power failures: of n1, which is back at once, and of n2, which stays away until its tasks are elsewhere ----
+# ---- Power failures: n1 is back when Slurm has seen it, n2 stays away until its tasks may be elsewhere ----
 job=$(array 1-$shares)
 first_merge=$(merge "$job")
 lost=()
 for name in n1 n2; do
-    await 60 half_way $name || fail "no task on $name was met half-way" "$tmp"/log.*
+    meet $name
     read -ra tasks <<<"$(running $name | paste -sd' ')"
     node_kill $name
-    for k in "${tasks[@]}"; do echo "$name lost its power: task $k had finished $(finished "$k") trials"; done
+    for k in "${tasks[@]}"; do echo "$name lost its power: task $k had finished $(finished "$k") of $((trials / shares)) trials"; done
     lost+=("${tasks[@]}")
-    if [ $name = n1 ]; then node_start n1; else await 60 node_is n2 down || fail "n2 is not known to be down" "$slurm/slurmctld.out"; fi
 done
-node_start n2
+await 60 node_is n1 down && await 60 node_is n2 down || { fail "Slurm did not see that the nodes are gone" "$slurm/slurmctld.out" && finish; }
+node_start n1
 
-# ---- The time limit is near (the signal that Slurm then sends) ----
-await 60 half_way || fail "no task was met half-way"
+# ---- The time limit is near: the signal that Slurm then sends ----
+meet n1
 limited=$task
 scancel --batch --signal=USR1 "${job}_$limited"
-await 30 grep -q "the time limit is near" "$tmp/log.$limited" || fail "the task was not queued again" "$tmp/log.$limited"
+await 30 grep -q "the time limit is near" "$tmp/log.$limited" || fail "task $limited was not queued again" "$tmp/log.$limited"
 
 # ---- Cancelled: stays so, and the merge says what lacks; a later array of one task brings the rest ----
-another() { half_way && [ "$task" != "$limited" ]; }
-await 60 another || fail "no task was met half-way"
+meet n1
 cancelled=$task
 scancel "${job}_$cancelled"
+node_start n2
 await 240 ended "$first_merge" || fail "the merge did not end" "$slurm/slurmctld.out"
 state_is "$first_merge" FAILED || fail "a merge that lacks a share did not fail" "$tmp/merge.$first_merge"
 grep -q "shard-$cancelled-of-$shares" "$tmp/merge.$first_merge" || fail "the merge does not name the share that lacks trials" "$tmp/merge.$first_merge"
@@ -100,7 +106,7 @@ state_is "$second_merge" COMPLETED || fail "the second merge failed" "$tmp/merge
 # ---- What came out ----
 requeued=()
 for k in $(seq $shares); do
-    if [ "$(task_field "$job" "$k" Restarts)" != 0 ]; then requeued+=("$k"); fi
+    if restarted "$k"; then requeued+=("$k"); fi
     [ "$(finished "$k")" = $((trials / shares)) ] || fail "task $k: $(finished "$k") lines of trials, wanted $((trials / shares)): one was lost or ran twice" "$tmp/log.$k"
 done
 for k in "${lost[@]}" "$limited"; do

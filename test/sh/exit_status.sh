@@ -95,9 +95,9 @@ bad 'gives 11 outputs, but the data has 10 classes' "$l" run $quick --out "$w/o"
 bad '--plugins: .*none: No such file' "$l" run $quick --out "$w/o" --plugins "$w/none"
 bad 'scripts/fetch_data.sh|No such file' "$l" run $quick --out "$w/o" --set data="{\"source\":\"mnist\",\"path\":\"$w/none\"}"
 for f in none folder empty cut.json; do bad 'no journal here' "$l" report "$w/$f"; done
-bad 'trials.jsonl:1: not a line of a journal' "$l" report "$w"
-bad 'trials.jsonl:1: not a line of a journal' "$l" plan $quick --out "$w"
-bad 'trials.jsonl:1: not a line of a journal' "$l" verify "$w"
+bad 'trials.jsonl:1: not a journal' "$l" report "$w"
+bad 'trials.jsonl:1: not a journal' "$l" plan $quick --out "$w"
+bad 'trials.jsonl:1: not a journal' "$l" verify "$w"
 for f in none folder empty cut; do
     case $f in
     none) why='No such file' ;;
@@ -171,7 +171,7 @@ if "${as[@]}" --version >/dev/null 2>&1; then
     cp "$tmp/w/st" "$w/"
     cp "$w/st" "$w/secret"
     mkdir "$w/locked"
-    echo '{}' >"$w/locked/trials.jsonl"
+    echo '{"kind":"none"}' | sealed >"$w/locked/trials.jsonl"
     chmod 000 "$w/secret"
     chmod 444 "$w/locked/trials.jsonl"
     chmod 555 "$w/locked"
@@ -185,7 +185,7 @@ if "${as[@]}" --version >/dev/null 2>&1; then
     bad 'holds no experiment' "${as[@]}" report "$w/locked"
     chmod 755 "$w/locked"
     chmod 644 "$w/locked/trials.jsonl"
-    echo '{"kind":"experiment","trials":[]}' >"$w/locked/trials.jsonl"
+    echo '{"kind":"experiment","trials":[]}' | sealed >"$w/locked/trials.jsonl"
     chmod 555 "$w/locked"
     listing >"$tmp/before"
     bad 'table.csv: cannot be written: Permission denied' "${as[@]}" report "$w/locked"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # docs/results.md has every column of table.csv and measured.csv, in order, and no other. The headers are those of a report without trials.
 set -euo pipefail
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-echo '{"kind":"experiment","name":"none","trials":[]}' >"$scratch/trials.jsonl"
+. test/sh/util.bash
+scratch=$tmp
+echo '{"kind":"experiment","name":"none","trials":[]}' | sealed >"$scratch/trials.jsonl"
 "$BUILD/lowbit" report "$scratch" --quiet >/dev/null
 status=0
 for table in table measured; do

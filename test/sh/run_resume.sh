@@ -140,16 +140,18 @@ for cut in 1 2 100 700; do
     if [ -s "$tmp/err" ]; then fail "the torn line is still there" "$tmp/err"; fi
 done
 
-# ---- Garbage in the middle ----
+# ---- A damaged line in the middle ----
 sed '4s/.*/{"kind":"trial",/' "$tmp/whole/trials.jsonl" >"$tmp/torn/trials.jsonl"
 cp "$tmp/torn/trials.jsonl" "$tmp/garbage"
-for command in "${args[*]} --out" "report" "plan configs/quick.json --out"; do
+for command in report "plan configs/quick.json --out"; do
     # shellcheck disable=SC2086
-    expect 2 "$lowbit" $command "$tmp/torn"
-    grep -q "^error: $tmp/torn/trials.jsonl:4: not a line of a journal: " "$tmp/err" || fail "$command: file and line are wanted" "$tmp/err"
-    if [ -s "$tmp/out" ]; then fail "$command: output besides the error" "$tmp/out"; fi
+    expect 0 "$lowbit" $command "$tmp/torn"
+    grep -q "^warning: $tmp/torn/trials.jsonl:4: damaged (1 line of [0-9]*) and left out" "$tmp/err" || fail "$command: file and line are wanted" "$tmp/err"
     same "$tmp/garbage" "$tmp/torn/trials.jsonl"
 done
+expect 0 "$lowbit" "${args[@]}" --out "$tmp/torn"
+same "$tmp/whole/table.csv" "$tmp/torn/table.csv"
+[ "$(lines trial "$tmp/torn")" = $(($(lines trial "$tmp/whole") + 1)) ] || fail "one trial, that of the damaged line, is to run again" "$tmp/torn/trials.jsonl"
 
 # ---- A second process on the same folder ----
 : >"$tmp/mark"
@@ -162,10 +164,15 @@ for _ in $(seq 500); do
 done
 cp "$tmp/shared/trials.jsonl" "$tmp/held"
 expect 2 "$lowbit" "${args[@]}" --out "$tmp/shared"
-grep -q "^error: $tmp/shared/trials.jsonl: another lowbit is at work on this folder$" "$tmp/err" || fail "no clear refusal of a second run" "$tmp/err"
+grep -q "^error: $tmp/shared/trials.jsonl: another lowbit is at work on this folder; with --wait this one waits for it$" "$tmp/err" || fail "no clear refusal of a second run" "$tmp/err"
 if [ -s "$tmp/out" ]; then fail "output besides the error" "$tmp/out"; fi
 same "$tmp/held" "$tmp/shared/trials.jsonl"
 kill -0 $pid || fail "the first run is gone" "$tmp/err1"
+cp -r "$tmp/shared" "$tmp/waited" # and one that waits for it
+flock "$tmp/waited/trials.jsonl" sleep 3 &
+sleep 0.3
+expect 0 "$lowbit" "${args[@]}" --out "$tmp/waited" --wait
+same "$tmp/whole/table.csv" "$tmp/waited/table.csv"
 kill -9 $pid
 wait $pid 2>/dev/null || true
 expect 0 "$lowbit" "${args[@]}" --out "$tmp/shared" # at once, while the children of the first are still dying

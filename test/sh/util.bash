@@ -49,3 +49,10 @@ finish() {
     echo "repeat: BUILD=$BUILD bash $0"
     exit 1
 }
+
+# sealed: lines of JSON objects as a journal has them, each with its checksum.
+sealed() {
+    python3 -c 'import sys, zlib
+for line in sys.stdin.buffer.read().splitlines():
+    sys.stdout.write("%s,\"crc32\":\"%08x\"}\n" % (line[:-1].decode(), zlib.crc32(line[:-1])))'
+}

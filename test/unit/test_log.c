@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int said = -1, own = -1; /* a file that fd 2 goes into; what it was */
@@ -134,8 +135,20 @@ Test(log, json_of_stderr)
     fputs("from a library\n", stderr);
     expect_json_text("info", "from a library");
     lb_log_setup(0, 0);
-    fputs("plain\n", stderr);
-    expect_text("plain\n");
+    fputs("plain", stderr);
+    expect_text("plain");
+}
+
+Test(log, json_of_last_words)
+{
+    const pid_t pid = fork();
+    if (pid == 0) {
+        lb_log_setup(1, 0);
+        fputs("no end of line", stderr);
+        exit(0);
+    }
+    cr_assert(pid > 0 && waitpid(pid, NULL, 0) == pid);
+    expect_json_text("info", "no end of line");
 }
 
 Test(log, child)
@@ -150,8 +163,8 @@ Test(log, child)
     lb_log_child();
     lb_log(LB_LOG_WARN, "w");
     lb_progress("p");
-    fputs("s\n", stderr);
-    expect_text("warning: w\nprogress: p\ns\n");
+    fputs("cut sh", stderr); /* at once: the next may be a crash */
+    expect_text("warning: w\nprogress: p\ncut sh");
     lb_log_setup(0, 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char line[64]; /* not ended by a NUL */
@@ -210,7 +223,11 @@ Test(log, estimate)
     static const struct {
         size_t done, failed, skipped, total, ended;
         double seconds, per_s, left;
-    } rows[] = {{5, 1, 0, 10, 2, 4, 0.5, 8}, {5, 5, 0, 10, 10, 4, 2.5, 0}, {0, 0, 4, 10, 0, 4, 0, -1}, {0, 0, 4, 10, 1, 0, 0, -1}};
+    } rows[] = {{5, 1, 0, 10, 2, 4, 0.5, 8},
+                {5, 5, 0, 10, 10, 4, 2.5, 0},
+                {1, 1, 4, 10, 2, 4, 0.5, 8},
+                {0, 0, 4, 10, 0, 4, 0, -1},
+                {0, 0, 4, 10, 1, 0, 0, -1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct lb_progress p = {.done = rows[i].done, .failed = rows[i].failed, .skipped = rows[i].skipped, .total = rows[i].total};
         lb_progress_estimate(&p, rows[i].ended, rows[i].seconds);
