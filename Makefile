@@ -4,6 +4,7 @@
 # make bench    the benchmarks;  make list: what is built;  make format: clang-format
 # make asan, make ubsan, make sanitize: `make check` under the one, the other, or both at once, in a build folder of its own, without what no sanitizer can see
 # make fuzz     hostile files: each target of test/fuzz for FUZZ_SECONDS (600), built with clang in a folder of its own; what they tried and found
+# make cluster  scripts/slurm.sbatch on a real Slurm, which the test starts on this machine (scripts/setup.sh --cluster)
 # make bundle   a folder and a .tar.gz that run wherever they are copied to; BLAS=1 puts OpenBLAS in
 # Variables: CC, BUILD (build), PREFIX (/usr/local), DESTDIR, WERROR=-Werror, CHECK (what test/run.sh runs: quick), CFLAGS (-g: variables for a debugger)
 
@@ -47,7 +48,7 @@ FAULTS  := $(if $(filter x86_64,$(shell uname -m)),$(patsubst test/faults/%.c,$(
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$1)
 
-.PHONY: all check test bench asan ubsan sanitize fuzz fuzzers format install bundle list clean tests
+.PHONY: all check test bench asan ubsan sanitize fuzz fuzzers format install bundle cluster list clean tests
 all: $(BUILD)/lowbit $(PLUGINS:%=$(BUILD)/plugins/%.so)
 
 $(BUILD)/obj/%.o: %.c Makefile
@@ -143,6 +144,9 @@ install: all
 	install -m 644 $(filter-out %/skeleton_codec.so %/skeleton_backend.so,$(PLUGINS:%=$(BUILD)/plugins/%.so)) $(DESTDIR)$(PREFIX)/lib/lowbit/
 	install -m 644 core/plugin.h $(DESTDIR)$(PREFIX)/include/lowbit/
 	cp -r configs/. $(DESTDIR)$(PREFIX)/share/lowbit/
+
+cluster: all
+	BUILD=$(BUILD) test/cluster/cluster.sh
 
 bundle: all
 	BUILD=$(BUILD) scripts/bundle.sh $(if $(BLAS),--blas)

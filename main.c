@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ int main(int argc, char **argv)
 {
     fill_closed_streams();
     lb_reserve_start();
+    signal(SIGXFSZ, SIG_IGN); /* a file past the limit of its size (ulimit -f) is an error of the write */
     setlocale(LC_ALL, "C"); /* a decimal point is a point, whatever the user's language */
     int status = lb_main(argc, argv);
     errno = 0;

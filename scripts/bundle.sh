@@ -48,7 +48,8 @@ for plugin in "$build"/plugins/*.so; do
     esac
 done
 cp -r configs "$root/"
-install scripts/fetch_data.sh scripts/fashion_npm_to_idx.py "$root/scripts/"
+install scripts/fetch_data.sh scripts/fashion_npm_to_idx.py scripts/slurm.sbatch "$root/scripts/"
+install -m 644 scripts/Snakefile "$root/scripts/"
 install -m 644 LICENSE "$root/"
 
 # ---- Libraries ----

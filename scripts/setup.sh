@@ -3,18 +3,20 @@
 # Installs what building and testing lowbit needs, with apt. Where all is there it does nothing and needs neither network nor root.
 #   scripts/setup.sh             install what is missing
 #   scripts/setup.sh --check     only say what is missing; exit 1 if anything is
+#   scripts/setup.sh --cluster   with Slurm, which only make cluster uses (CI=true: always)
 #   scripts/setup.sh --no-npm    leave out npm, which only scripts/fetch_data.sh uses
 # Exit: 0 all is there; 1 something is missing; 2 bad usage; 3 the package servers cannot be reached.
 set -euo pipefail
 export LC_ALL=C
 
-check_only=no want_npm=yes
+check_only=no want_npm=yes want_cluster=${CI:-false}
 for arg in "$@"; do
     case $arg in
     --check) check_only=yes ;;
+    --cluster) want_cluster=true ;;
     --no-npm) want_npm=no ;;
     -h | --help)
-        sed -n '3,7s/^# \{0,1\}//p' "$0"
+        sed -n '3,8s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -26,12 +28,16 @@ done
 
 # Each check asks for the thing itself, not for the package, so that a tool from elsewhere counts too.
 has_tool() { command -v "$1" >/dev/null 2>&1; }
+has_daemon() { PATH=$PATH:/usr/sbin:/sbin has_tool "$1"; }
 has_library() { # header, linker flag
     has_tool gcc && printf '#include <stddef.h>\n#include <%s>\nint main(void) { return 0; }\n' "$1" |
         gcc -xc - "$2" -o /dev/null 2>/dev/null
 }
 has_sanitizer() { # compiler
     has_tool "$1" && echo 'int main(void) { return 0; }' | "$1" -fsanitize=address,undefined -xc - -o /dev/null 2>/dev/null
+}
+has_fuzzer() { # with clang, whose runtime has it
+    has_sanitizer clang && echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer,address,undefined -xc - -o /dev/null 2>/dev/null
 }
 has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 has_threaded_openblas() {
@@ -112,16 +118,24 @@ find_missing() {
     need libmpfr-dev has_library mpfr.h -lmpfr
     need libdnnl-dev has_library oneapi/dnnl/dnnl.h -ldnnl
     need clang has_tool clang
-    need "$(clang_rt)" has_sanitizer clang
+    need "$(clang_rt)" has_fuzzer
     need clang-format has_tool clang-format
     need valgrind has_tool valgrind
     need shellcheck has_tool shellcheck
     need gnuplot-nox has_tool gnuplot
+    need locales test -e /usr/share/i18n/locales/de_DE
     need python3 has_tool python3
     need python3-venv has_venv
     need curl has_tool curl
     need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
     if [ $want_npm = yes ]; then need npm has_tool npm; fi
+    if [ "$want_cluster" = true ]; then
+        need munge has_daemon munged
+        need slurmctld has_daemon slurmctld
+        need slurmd has_daemon slurmd
+        need slurm-client has_tool sbatch
+        need iproute2 has_daemon ip
+    fi
 }
 
 find_missing

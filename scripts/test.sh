@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Sets up, builds and tests lowbit: what a change must pass.
 #   scripts/test.sh              set-up, oracles and data where they can be had, build with gcc -Werror, all tests
-#   CI=true scripts/test.sh      the same and: clang, the sanitizers, gcc and clang give the same bits, valgrind, no network, install,
+#   CI=true scripts/test.sh      the same and: clang, the sanitizers, gcc and clang give the same bits, valgrind, fuzzing, no network, install, Slurm,
 #                                scripts/reproduce.sh --check
 #   scripts/test.sh --only NAME  only that stage, on what the stages before it have left
 # Each stage counts as a test, beside the tests in it. What cannot be had here is skipped, and said. Exit 0: nothing failed.
@@ -64,7 +64,7 @@ build() { # compiler, folder
 
 shell_scripts() {
     command -v shellcheck >/dev/null || { echo "shellcheck is not installed" && return 77; }
-    shellcheck -x -P SCRIPTDIR -S warning scripts/*.sh test/run.sh test/sh/*.sh test/oracle/*.sh .ci/run
+    shellcheck -x -P SCRIPTDIR -S warning scripts/*.sh scripts/slurm.sbatch test/run.sh test/*/*.sh .ci/run
 }
 
 # The committed vectors are what their script makes, and numpy and ml_dtypes agree.
@@ -91,6 +91,13 @@ same_bits() {
 weights_sha256() { # folder of a result: the column of that name; every line must have 64 digits
     awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "weights_sha256") column = i; if (!column) exit 1; next }
         length($column) != 64 { exit 1 } { print $column }' "$1/table.csv"
+}
+
+# Each fuzzer for a short while; an input that breaks something is a failure.
+fuzzing() {
+    echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer,address -xc - -o "$work/fuzzer" 2>/dev/null ||
+        { echo "clang has no libFuzzer here" && return 77; }
+    FUZZ_SECONDS=${FUZZ_SECONDS:-30} make -j "$jobs" fuzz
 }
 
 no_network() {
@@ -129,8 +136,10 @@ if [ "$ci" = true ]; then
     stage "address and undefined behaviour sanitizers" make -j "$jobs" CC=gcc WERROR=-Werror sanitize
     stage "same bits twice, and from gcc and clang" same_bits
     stage valgrind under_valgrind
+    stage fuzzing fuzzing
     stage "quick.json without a network" no_network
     stage install installed
+    stage "a cluster" env BUILD=build test/cluster/cluster.sh
     stage "committed tables" scripts/reproduce.sh --check
 fi
 if [ -n "$only" ] && [ $((passed + failed + skipped)) = 0 ]; then

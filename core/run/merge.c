@@ -119,7 +119,7 @@ static void config_difference(const struct source *a, const struct source *b, ch
     }
     struct lb_text t = {0};
     const int found = config[0] && config[1] && differ(config[0], config[1], &t);
-    snprintf(out, size, found && t.s ? ", first at %s" : "", t.s);
+    snprintf(out, size, "%s%s", found && t.s ? ", first at " : "", found && t.s ? t.s : "");
     lb_text_free(&t);
     json_decref(config[0]);
     json_decref(config[1]);

@@ -69,8 +69,11 @@ static int draw(const char *folder, const struct lb_figure *f, const json_t *exp
         lb_log(LB_LOG_INFO, status == 127 ? "%s was not drawn: there is no gnuplot here" : "%s was not drawn: gnuplot failed", path);
     if (status || !any)
         unlink(temp);
-    else if (rename(temp, path))
-        return lb_fail(err, "%s: cannot be written: %s", path, strerror(errno));
+    else if (rename(temp, path)) {
+        lb_fail(err, "%s: cannot be written: %s", path, strerror(errno));
+        unlink(temp);
+        return -1;
+    }
     return 0;
 }
 

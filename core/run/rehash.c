@@ -8,11 +8,11 @@
 #include <string.h>
 
 /* One artifact: `want` is its SHA-256 in the journal. 1 where it is not that. */
-static int check(char *path, const char *want, FILE *report)
+static int check(const char *folder, int trained, const char *hash, const char *want, FILE *report)
 {
     struct lb_safetensors st = {0};
     struct lb_err err = {0};
-    char have[65] = "";
+    char have[65] = "", *path = (trained ? lb_trained_path : lb_formatted_path)(folder, hash, &err);
     const int r = !path || lb_safetensors_open(path, &st, &err) || lb_safetensors_sha256(&st, have, &err);
     lb_safetensors_finish(&st);
     const int same = !r && !strcmp(have, want);
@@ -42,7 +42,7 @@ int lb_rehash(const char *folder, FILE *report, size_t *bad, struct lb_err *err)
         if (!hash || !sha || json_object_get(seen, hash))
             continue;
         json_object_set_new(seen, hash, json_true());
-        *bad += (size_t)check(trained ? lb_trained_path(folder, hash, NULL) : lb_formatted_path(folder, hash, NULL), sha, report);
+        *bad += (size_t)check(folder, trained, hash, sha, report);
     }
     const size_t n = json_object_size(seen);
     fprintf(report, "%s: %zu files, %zu failed\n", folder, n, *bad);

@@ -30,9 +30,14 @@ json_t *lb_json_number(double v)
     return json_real(v);
 }
 
+/* The hash may be a journal's: it must not lead out of the folder. */
 static char *path_of(const char *folder, const char *kind, const char *hash, struct lb_err *err)
 {
     struct lb_text t = {0};
+    if (strspn(hash, "0123456789abcdef") != 64 || hash[64]) {
+        lb_fail(err, "%s: \"%.80s\" is no hash: expected 64 hexadecimal digits", folder, hash);
+        return NULL;
+    }
     lb_text_add(&t, "%s/%s/%s.safetensors", folder, kind, hash);
     return lb_text_end(&t, err) ? NULL : t.s;
 }

@@ -12,7 +12,7 @@ struct lb_job {
     size_t index; /* of the training, or of the trial */
 };
 
-/* trained/<hash>.safetensors; freed with lb_free. */
+/* trained/<hash>.safetensors; freed with lb_free. An error where it is no hash. */
 char *lb_trained_path(const char *folder, const char *hash, struct lb_err *err);
 char *lb_formatted_path(const char *folder, const char *hash, struct lb_err *err); /* models/<hash>.safetensors */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bad_codec.c - codecs that misbehave in a run: each script row compiles it with NAME, and VALUE or ENCODE set to what happens there. With ENCODE it is 32
- * bits wide. */
+ * bits wide, and each of its codes is worth DECODED. */
 #include "core/plugin.h"
 
 #include <signal.h>

@@ -21,6 +21,7 @@ if [ "${1:-}" != --inside ]; then
 fi
 . test/sh/util.bash
 . test/cluster/daemons.bash
+trap 'slurm_stop; rm -rf "$tmp"' EXIT
 
 shares=8
 options=(--set "seeds=[1,2,3,4,5,6,7,8]" --set 'formats=["F64","F16","BF16","F4_X8","I16_X1000","I8_X100","U8_X100","F4","INT16","INT8"]'
@@ -82,13 +83,13 @@ node_start n1
 # ---- The time limit is near: the signal that Slurm then sends ----
 meet n1
 limited=$task
-scancel --batch --signal=USR1 "${job}_$limited"
+scancel --batch --signal=USR1 "${job}_$limited" || fail "scancel --signal: status $?"
 await 30 grep -q "the time limit is near" "$tmp/log.$limited" || fail "task $limited was not queued again" "$tmp/log.$limited"
 
 # ---- Cancelled: stays so, and the merge says what lacks; a later array of one task brings the rest ----
 meet n1
 cancelled=$task
-scancel "${job}_$cancelled"
+scancel "${job}_$cancelled" || fail "scancel: status $?"
 node_start n2
 await 240 ended "$first_merge" || fail "the merge did not end" "$slurm/slurmctld.out"
 state_is "$first_merge" FAILED || fail "a merge that lacks a share did not fail" "$tmp/merge.$first_merge"

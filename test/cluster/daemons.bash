@@ -5,7 +5,7 @@
 slurm=${tmp:?}/slurm
 export SLURM_CONF=$slurm/slurm.conf
 address=192.0.2.1 # one for documentation; names are not resolved where there are only loopback addresses
-declare -A node # name: the process whose end is the node's
+declare -A node # name, of the daemons on the controller too: the process whose end is the node's
 
 # await SECONDS COMMAND...: until it succeeds.
 await() {
@@ -24,7 +24,7 @@ node_start() {
     node[$1]=$!
 }
 node_kill() {
-    kill -9 "${node[$1]}"
+    kill -9 "${node[$1]}" 2>/dev/null || true
     wait "${node[$1]}" 2>/dev/null || true
 }
 node_is() { # name, beginning of a state
@@ -71,13 +71,20 @@ CONF
     mount --bind "$slurm/hosts" /etc/hosts && ip link set lo up && ip address add $address dev lo || return 1
     munged --foreground --force --key-file="$slurm/munge/key" --socket="$slurm/munge/socket" --pid-file="$slurm/munge/pid" \
         --seed-file="$slurm/munge/seed" </dev/null >>"$slurm/munged.out" 2>&1 &
+    node[munged]=$!
     await 10 test -S "$slurm/munge/socket" || return 1
     slurmctld -D </dev/null >>"$slurm/slurmctld.out" 2>&1 &
+    node[controller]=$!
     await 10 scontrol ping || return 1
     node_start n1
     node_start n2
     await 20 node_is n1 idle && await 20 node_is n2 idle || return 1
     timeout 30 sbatch --wait --output=/dev/null --wrap true >"$slurm/first" 2>&1
+}
+
+slurm_stop() {
+    local name
+    for name in "${!node[@]}"; do node_kill "$name"; done
 }
 
 # task_field JOB TASK NAME: what Slurm says of a task.

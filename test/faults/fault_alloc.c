@@ -4,6 +4,7 @@
  *   LOWBIT_FAULT_STATE=FILE   fault_state.h; each call stack has a slot: its hash, how often it allocated, and the parent of the process where it failed
  *   LOWBIT_FAULT_STACK=HEX    only this stack is counted,
  *   LOWBIT_FAULT_AT=N         and its N-th allocation fails
+ *   LOWBIT_FAULT_HOW=out      and with it every later one of the process, and of those that it starts
  *
  * A stack's hash is made of its return addresses as offsets in the files that hold them, so that it is the same wherever these are loaded. */
 #include "test/faults/fault_state.h"
@@ -26,6 +27,7 @@ enum { DEPTH = 40 };
 
 static struct fault_slot *slots;
 static uint64_t wanted, at;
+static atomic_int out, goes_on;                                        /* whether memory is out; whether it stays so */
 static __thread int inside __attribute__((tls_model("initial-exec"))); /* what counts allocates too */
 
 static uint64_t mix(uint64_t h, uint64_t v)
@@ -71,14 +73,20 @@ static __attribute__((noinline)) int fails(void)
     int yes = 0;
     if (!slots || inside)
         return 0;
+    if (out) {
+        errno = ENOMEM;
+        return 1;
+    }
     inside = 1;
     const int before = errno;
     const uint64_t stack = stack_hash();
     if (!wanted || stack == wanted) {
         struct fault_slot *s = slot_of(stack);
         yes = atomic_fetch_add(&s->count, 1) + 1 == at && wanted;
-        if (yes)
+        if (yes) {
             atomic_store(&s->failed, (uint64_t)getppid());
+            out = goes_on;
+        }
     }
     errno = yes ? ENOMEM : before;
     inside = 0;
@@ -87,11 +95,13 @@ static __attribute__((noinline)) int fails(void)
 
 static __attribute__((constructor)) void start(void)
 {
+    const char *how = getenv("LOWBIT_FAULT_HOW");
     void *pc[1];
     inside = 1;
     backtrace(pc, 1); /* loads the unwinder */
     wanted = fault_number("LOWBIT_FAULT_STACK", 16);
     at = fault_number("LOWBIT_FAULT_AT", 10);
+    goes_on = how && !strcmp(how, "out");
     slots = fault_state();
     inside = 0;
 }

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2154
 # Sourced by test/sh/faults_*.sh after util.bash: the short experiment that faults are injected into, and the count of what became of it.
 
 # prepare: $tmp/faults with a lowbit that has few plugins (it is started thousands of times), the command without --out, its undisturbed results, and what
@@ -37,12 +38,12 @@ observe() {
     rm -rf "$tmp/counted"
 }
 
-# inject KIND <FAULTS: one.sh for each line "STACK|HOW N", and the sums of what became of them.
+# inject <FAULTS: one.sh for each line "KIND STACK|HOW N", and the sums of what became of them.
 inject() {
-    xargs -P "$(nproc)" -L 1 bash test/faults/one.sh "$all" "$1" >"$tmp/outcomes"
-    cut -d' ' -f3- "$tmp/outcomes" | sed 's/BAD: .*/BAD/' | sort | uniq -c | sort -rn
+    xargs -P "$(nproc)" -L 1 bash test/faults/one.sh "$all" >"$tmp/outcomes" 2>"$tmp/shell"
+    cut -d' ' -f1,4- "$tmp/outcomes" | sed 's/BAD: .*/BAD/' | sort | uniq -c
     while read -r line; do
-        fail "$1: $line" "$all/$(cut -d' ' -f1,2 <<<"$line" | tr ' ' .)/err"
+        fail "$line" "$all/$(cut -d' ' -f1-3 <<<"$line" | tr ' ' .)/err"
     done < <(grep ' BAD: ' "$tmp/outcomes" | head -n 20)
-    [ "$(grep -vc ' missed ' "$tmp/outcomes")" -gt 0 ] || fail "no fault came up"
+    [ "$(grep -vc ' missed ' "$tmp/outcomes")" -gt 0 ] || fail "no fault came up" "$tmp/shell"
 }

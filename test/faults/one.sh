@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# one.sh FOLDER alloc STACK N, or FOLDER disk HOW N: one run of FOLDER/command with that fault (fault_alloc.c, fault_disk.c), then one without. Prints a line:
-#   STACK|HOW N WHERE OUTCOME      WHERE: main, child, or missed where the fault did not come up; OUTCOME: ok; row:STATUS (trials that were lost);
-#                                  error (exit status 2 and a word of the cause); or BAD: and what is wrong, and then FOLDER/WHICH.N is kept
+# one.sh FOLDER alloc STACK N (once), FOLDER out STACK N (from there on), or FOLDER disk HOW N: one run of FOLDER/command with that fault (fault_alloc.c, fault_disk.c), then one without. Prints a line:
+#   KIND STACK|HOW N WHERE OUTCOME      WHERE: main, child, or missed where the fault did not come up; OUTCOME: ok; row:STATUS (trials that were lost);
+#                                  error (exit status 2 and a word of the cause); or BAD: and what is wrong, and then FOLDER/KIND.STACK|HOW.N is kept
 set -euo pipefail
 all=$1 kind=$2 which=$3 at=$4
-dir=$all/$which.$at
+dir=$all/$kind.$which.$at library=alloc
 mkdir "$dir"
 readarray -d '' -t command <"$all/command"
 cp "$all/zeros" "$dir/state"
 
 case $kind in
-alloc) fault=(LOWBIT_FAULT_STACK="$which") cause='^error: .*\(out of memory\|[Cc]annot allocate memory\)' ;;
-disk) fault=(LOWBIT_FAULT_HOW="$which") cause="^error: $dir/out.*: \(No space left on device\|Input/output error\|Read-only file system\)$" ;;
+alloc | out) fault=(LOWBIT_FAULT_STACK="$which" LOWBIT_FAULT_HOW="$kind") cause='^error: .*\(out of memory\|memory is out\|[Cc]annot allocate memory\)' ;;
+disk) library=disk fault=(LOWBIT_FAULT_HOW="$which") cause="^error: $dir/out.*: \(No space left on device\|Input/output error\|Read-only file system\)$" ;;
 esac
 status=0
-timeout -k 5 60 env LD_PRELOAD="$all/fault_$kind.so" LOWBIT_FAULT_STATE="$dir/state" LOWBIT_FAULT_AT="$at" "${fault[@]}" \
+timeout -k 5 60 env LD_PRELOAD="$all/fault_$library.so" LOWBIT_FAULT_STATE="$dir/state" LOWBIT_FAULT_AT="$at" "${fault[@]}" \
     "${command[@]}" --out "$dir/out" >"$dir/stdout" 2>"$dir/err" </dev/null &
 timeout=$!
 wait $timeout || status=$?
@@ -48,5 +48,5 @@ twice=$(grep '^{"kind":"trial".*"status":"ok"' "$dir/out/trials.jsonl" | grep -o
 [ -z "$twice" ] || bad "a trial that was ok has run again: $twice"
 left=$(find "$dir/out" -name '*.tmp' | head -n 1)
 [ "$where" = child ] || [ -z "$left" ] || bad "left behind: $left"
-echo "$which $at $where $outcome"
+echo "$kind $which $at $where $outcome"
 [[ $outcome == BAD* ]] || rm -rf "$dir"

@@ -25,7 +25,7 @@ fuzz() {
     for dictionary in "test/fuzz/$name.dict" "$tmp/seeds/$name.dict"; do
         [ ! -e "$dictionary" ] || words=(-dict="$dictionary")
     done
-    "$build/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2560 -max_len=4096 -close_fd_mask=3 -print_final_stats=1 \
+    "$build/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2560 -max_len=8192 -close_fd_mask=3 -print_final_stats=1 \
         -artifact_prefix="$build/found/$name-" "${words[@]}" "$build/corpus/$name" "$tmp/seeds/$name" >"$log" 2>&1 </dev/null || status=$?
     awk -v name="$name" -v status="$status" '/^stat::number_of_executed_units/ { n = $2 } / cov: / { for (i = 1; i < NF; i++) if ($i == "cov:") cov = $(i + 1) }
         / in [0-9]+ second/ { s = $(NF - 1) }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # long
-# Each allocation failed in turn: of every call stack that allocates in a short run, the first allocation, and the last. The program does not crash, it says that
+# Each allocation failed in turn: of every call stack that allocates in a short run, the first allocation, the last, and the first with all that come behind it. The program does not crash, it says that
 # memory is out or reports the trial, the journal stays whole, and afterwards the same command ends with the undisturbed table. A drawn share of
 # LOWBIT_FAULTS (150; 0: all) of them, LOWBIT_TEST_SEED=N repeats it.
 set -euo pipefail
@@ -15,15 +15,16 @@ od -An -v -t x8 -w24 "$all/counted" | awk '$1 !~ /^0*$/ { print $1, $2 }' | sort
 stacks=$(wc -l <"$tmp/stacks")
 [ "$stacks" -ge 1000 ] || fail "only $stacks call stacks that allocate were seen"
 while read -r stack count; do
-    echo "$stack 1"
-    if [ $((16#$count)) -gt 1 ]; then echo "$stack $((16#$count))"; fi
+    echo "alloc $stack 1"
+    if [ $((16#$count)) -gt 1 ]; then echo "alloc $stack $((16#$count))"; fi
+    echo "out $stack 1"
 done <"$tmp/stacks" >"$tmp/list"
 faults=$(wc -l <"$tmp/list")
 if [ "$share" != 0 ]; then
     shuf -n "$share" --random-source=<(yes "$seed") "$tmp/list" >"$tmp/drawn"
     mv "$tmp/drawn" "$tmp/list"
 fi
-echo "$stacks call stacks, $faults first and last allocations, of which $(wc -l <"$tmp/list") fail, seed $seed:"
-inject alloc <"$tmp/list"
+echo "$stacks call stacks, $faults faults, of which $(wc -l <"$tmp/list") are tried, seed $seed:"
+inject <"$tmp/list"
 [ $failed = 0 ] || echo "seed: LOWBIT_TEST_SEED=$seed"
 finish

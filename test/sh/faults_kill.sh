@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # long
 # A sweep of 40 tiny trials on two processes that is killed at random moments and continued, again and again: its children are gone within two seconds, and
-# in the end its table is the undisturbed one. LOWBIT_KILLS=N (200) by SIGKILL, a fifth as many by each of SIGINT, SIGTERM and SIGHUP, which besides
+# in the end its table is the undisturbed one. LOWBIT_KILLS=N (200) by SIGKILL, a tenth as many by each of SIGINT, SIGTERM and SIGHUP, which besides
 # leave a journal that needs no healing and say how to go on. LOWBIT_TEST_SEED=N repeats it.
 set -euo pipefail
 . test/sh/util.bash
@@ -27,7 +27,7 @@ gone() {
 
 # hit SIGNAL: starts the command on $dir and ends it so after a while. 1 where it came to its end before.
 hit() {
-    local delay=$((RANDOM % (took_ms / 2 + 1))) status=0
+    local delay=$((RANDOM % (took_ms / 3 + 1))) status=0
     setsid "${command[@]}" --out "$dir" >"$tmp/out" 2>"$tmp/err" </dev/null &
     local pid=$!
     sleep "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
@@ -66,7 +66,7 @@ survive() {
     while [ $hits -lt "$2" ] && [ $failed -lt 5 ]; do
         dir=$tmp/sweep$sweeps
         sweeps=$((sweeps + 1))
-        for _ in $(seq 8); do
+        for _ in $(seq 16); do
             hit "$1" || break
             hits=$((hits + 1))
         done
@@ -75,7 +75,7 @@ survive() {
     echo "SIG$1: survived $hits"
 }
 survive KILL "$kills"
-for signal in INT TERM HUP; do survive $signal $((kills / 5)); done
+for signal in INT TERM HUP; do survive $signal $((kills / 10)); done
 echo "$sweeps sweeps of 40 trials, $took_ms ms each undisturbed; $left unfinished files were left behind"
 [ $failed = 0 ] || echo "seed: LOWBIT_TEST_SEED=$seed"
 finish

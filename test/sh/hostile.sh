@@ -59,12 +59,27 @@ wait $! || status=$?
 [ $status = 2 ] || fail "exit status $status, wanted 2, of a file that became shorter" "$tmp/err"
 [ "$(cat "$tmp/err")" = "error: $tmp/large: became shorter while it was read" ] || fail "no word of which file became shorter" "$tmp/err"
 
+# ---- A journal whose hashes lead elsewhere: its files are neither read nor put there
+
+hash=../../up
+"$lowbit" run -q configs/quick.json --out "$tmp/a/b/share" --set data.train=100 --set data.test=50 --set train.epochs=1 --set 'formats=["F16"]' \
+    --set backends='["cpu_ref"]' --set train.backend=cpu_ref >"$tmp/out" 2>"$tmp/err" || fail "no run" "$tmp/err"
+cp -r "$tmp/a/b/share" "$tmp/a/b/good"
+trial=$(basename "$tmp"/a/b/share/models/*.safetensors .safetensors)
+cp "$tmp/a/b/share/models/$trial.safetensors" "$tmp/a/b/up.safetensors"
+sed -E "s/,\"crc32\":\"[0-9a-f]{8}\"\}$/}/; s|$trial|$hash|g" "$tmp/a/b/good/trials.jsonl" | sealed >"$tmp/a/b/share/trials.jsonl"
+expect 2 "$lowbit" merge "$tmp/a/b/share" -o "$tmp/out2" && ! grep -q "\"$hash\" is no hash" "$tmp/err" && fail "no word of the hash" "$tmp/err"
+[ ! -e "$tmp/up.safetensors" ] || fail "a file was put outside of the folder"
+expect 1 "$lowbit" verify "$tmp/a/b/share" || true
+grep -q "^FAILED .*\"$hash\" is no hash" "$tmp/out" || fail "no word of the hash" "$tmp/out"
+expect 0 "$lowbit" merge "$tmp/a/b/good" -o "$tmp/out3" || true
+
 # ---- The same bytes where a decimal point is a comma
 
 if localedef -i de_DE -f UTF-8 "$tmp/de_DE.UTF-8" 2>/dev/null && [ "$(LOCPATH=$tmp LC_ALL=de_DE.UTF-8 bash -c 'printf %.1f 1')" = 1,0 ]; then
     for language in C de_DE.UTF-8; do
         (
-            program=$lowbit
+            program=$lowbit failed=0
             lowbit() { LOCPATH=$tmp LC_ALL=$language "$program" "$@"; }
             expect 0 lowbit run configs/quick.json --out "$tmp/$language.run" --set data.train=100 --set data.test=50 --set train.epochs=1 \
                 --set 'formats=["F32", "I8_X100", {"codec": "F4", "scale": {"per": "tensor", "rule": "percentile", "percentile": 99.5}}]' --set backends='["cpu_ref"]' --set train.backend=cpu_ref

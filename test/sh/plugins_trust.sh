@@ -3,6 +3,7 @@
 # Plugins that others could have written: refused with file, mode and owner, let through with a warning, and never in the way of a checkout that belongs to
 # somebody else. The rule's cases are test/unit/test_plugins_trust.c; these are whole programs.
 set -euo pipefail
+export TMPDIR=/tmp # which another user reaches, too
 . test/sh/util.bash
 unset LOWBIT_TRUST_PLUGINS
 chmod 755 "$tmp"

@@ -174,6 +174,7 @@ static const struct {
     {"model", 0, SWAP("Relu", "Tanh"), "node 2, Tanh \"relu\": the operator is not supported (domain \"\")"},
     {"model", 0, SWAP("MatMulNBits", "MatMulNBitz"), "node 0, MatMulNBitz \"product\": the operator is not supported"},
     {"model", 0, SWAP("com.microsoft", "org.microsoft"), "the operator is not supported (domain \"org.microsoft\")"},
+    {"model", 0, SWAP("com.microsoft", "com.m\ncro\x1boft"), "the operator is not supported (domain \"com.m?cro?oft\")"},
     {"model", 1, SWAP("com.microsoft", "org.microsoft"), "the model does not import the operator set \"com.microsoft\""},
     {"model", 0, SWAP("\x10\x11", "\x10\x06"), "version 6 of the operator set, wanted 7 or later"},
     {"model", 0, SWAP("block_size", "clock_size"), "node 0, MatMulNBits \"product\": attribute \"clock_size\" is not supported"},
