@@ -91,6 +91,8 @@ static void loader_reason(const char *text, const char *path, int *missing, stru
     const size_t n = strlen(path);
     const int own = !strncmp(text, path, n) && !strncmp(text + n, ": ", 2);
     *missing = !own && strstr(text, ": cannot open shared object file") != NULL;
+    if (own && strstr(text, ": cannot open shared object file")) /* which was open a moment ago */
+        lb_mem_note_refused();
     lb_fail(why, "%s%.900s", *missing ? "a library that it needs is not on this machine: " : "", own ? text + n + 2 : text);
 }
 

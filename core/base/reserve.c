@@ -23,8 +23,8 @@ static int is_ours(const void *p)
 /* A piece begins behind its size. */
 static void *take(size_t n)
 {
-    const size_t bytes = n < RESERVE ? STEP + (n + STEP) / STEP * STEP : RESERVE, at = atomic_fetch_add(&taken, bytes);
-    if (n >= RESERVE || at > RESERVE - bytes) {
+    const size_t bytes = n < RESERVE / 2 ? STEP + (n + STEP - 1) / STEP * STEP : RESERVE, at = atomic_fetch_add(&taken, bytes);
+    if (n >= RESERVE / 2 || at > RESERVE - bytes) {
         atomic_fetch_sub(&taken, bytes);
         lb_mem_note_refused();
         return NULL;

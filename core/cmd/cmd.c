@@ -6,6 +6,7 @@
 #include "core/plugins_trust.h"
 #include "core/version.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,11 @@ int lb_cmd_parse(const char *name, const struct argp *argp, int argc, char **arg
     all.children = children;
     error_t e = argp_parse(&all, argc, argv, 0, NULL, input);
     lb_log_setup(lb_globals.json, lb_globals.quiet);
-    return e ? -1 : 0;
+    if (e) { /* as argp ends where the command line is wrong: a --set that there was no memory for must not be left out */
+        lb_log(LB_LOG_ERROR, "lowbit %s: %s", name, e == ENOMEM ? "out of memory: command line" : strerror(e));
+        exit(argp_err_exit_status);
+    }
+    return 0;
 }
 
 int lb_cmd_plugins(void)

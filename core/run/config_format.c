@@ -5,6 +5,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +36,14 @@ static size_t folder(const char *path, size_t length)
 static char *above_config(const char *config_path)
 {
     const char *slash = config_path ? strrchr(config_path, '/') : NULL;
+    errno = 0;
     size_t length = slash ? (size_t)(slash - config_path) : 0;
     char *found = slash && !length ? existing("/.", 2, "formats.json") : existing(config_path ? config_path : "", length, "formats.json");
     struct lb_text here = {0};
     lb_text_add(&here, "%.*s", length ? (int)length : 1, length ? config_path : slash ? "/" : ".");
     char *whole = found || here.failed ? NULL : realpath(here.s, NULL);
+    if (!found && !whole && errno == ENOMEM)
+        lb_mem_note_refused();
     lb_text_free(&here);
     length = whole ? strlen(whole) : 0;
     while (!found && length) {
@@ -97,7 +101,12 @@ int lb_formats_file_load(const char *config_path, struct lb_formats_file *out, s
     int r = -1;
     size_t n;
     char *text = NULL;
+    const size_t refused = lb_mem_refused();
     out->path = lb_config_formats_path(config_path);
+    if (lb_mem_refused() != refused) { /* another file might have been taken for it */
+        lb_fail(err, "formats.json: out of memory");
+        goto out;
+    }
     if (!out->path)
         return 0;
     text = lb_read_file(out->path, &n, err);

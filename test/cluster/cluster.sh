@@ -83,8 +83,10 @@ node_start n1
 # ---- The time limit is near: the signal that Slurm then sends ----
 meet n1
 limited=$task
-scancel --batch --signal=USR1 "${job}_$limited" || fail "scancel --signal: status $?"
+scancel --batch --signal=USR1 "$(task_field "$job" "$limited" JobId)" & # it may signal again, after seconds, where the task is gone for the moment
+signaller=$!
 await 30 grep -q "the time limit is near" "$tmp/log.$limited" || fail "task $limited was not queued again" "$tmp/log.$limited"
+kill $signaller 2>/dev/null || true
 
 # ---- Cancelled: stays so, and the merge says what lacks; a later array of one task brings the rest ----
 meet n1
@@ -93,7 +95,7 @@ scancel "${job}_$cancelled" || fail "scancel: status $?"
 node_start n2
 await 240 ended "$first_merge" || fail "the merge did not end" "$slurm/slurmctld.out"
 state_is "$first_merge" FAILED || fail "a merge that lacks a share did not fail" "$tmp/merge.$first_merge"
-grep -q "shard-$cancelled-of-$shares" "$tmp/merge.$first_merge" || fail "the merge does not name the share that lacks trials" "$tmp/merge.$first_merge"
+grep -q "share $cancelled of $shares: .* missing" "$tmp/merge.$first_merge" || fail "the merge does not name the share that lacks trials" "$tmp/merge.$first_merge"
 for k in $(seq $shares); do
     wanted=COMPLETED
     [ "$k" != "$cancelled" ] || wanted=CANCELLED

@@ -89,5 +89,5 @@ slurm_stop() {
 
 # task_field JOB TASK NAME: what Slurm says of a task.
 task_field() {
-    scontrol -o show job "$1_$2" | grep -o " $3=[^ ]*" | cut -d= -f2
+    scontrol -o show job "$1_$2" | grep -oE "(^| )$3=[^ ]*" | cut -d= -f2
 }

@@ -27,7 +27,7 @@ enum { DEPTH = 40 };
 
 static struct fault_slot *slots;
 static uint64_t wanted, at;
-static atomic_int out, goes_on;                                        /* whether memory is out; whether it stays so */
+static atomic_int is_out, goes_on;                                     /* whether memory is out; whether it stays so */
 static __thread int inside __attribute__((tls_model("initial-exec"))); /* what counts allocates too */
 
 static uint64_t mix(uint64_t h, uint64_t v)
@@ -73,7 +73,7 @@ static __attribute__((noinline)) int fails(void)
     int yes = 0;
     if (!slots || inside)
         return 0;
-    if (out) {
+    if (is_out) {
         errno = ENOMEM;
         return 1;
     }
@@ -85,7 +85,7 @@ static __attribute__((noinline)) int fails(void)
         yes = atomic_fetch_add(&s->count, 1) + 1 == at && wanted;
         if (yes) {
             atomic_store(&s->failed, (uint64_t)getppid());
-            out = goes_on;
+            is_out = goes_on;
         }
     }
     errno = yes ? ENOMEM : before;
