@@ -8,6 +8,7 @@
 #include <math.h>
 #include <regex.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- What a codec can carry ---- */
@@ -114,6 +115,21 @@ static int create_scale(struct lb_format *f, int use, struct lb_err *err)
                                                                                                                                       : 0;
 }
 
+/* regcomp writes every repetition out: ((x{99}){99}){99} is a gigabyte. Whether there are at most MOST_COPIES of anything. */
+enum { MOST_COPIES = 1000 };
+static int is_short(const char *expression)
+{
+    unsigned long copies = 1;
+    for (const char *p = strchr(expression, '{'); p; p = strchr(p + 1, '{')) {
+        char *end;
+        unsigned long low = strtoul(p + 1, &end, 10), high = *end == ',' ? strtoul(end + 1, &end, 10) : 0;
+        high = high > low ? high : low;
+        if (high > MOST_COPIES || (high && (copies *= high) > MOST_COPIES))
+            return 0;
+    }
+    return 1;
+}
+
 int lb_format_match(const char *expression, const char *name, struct lb_err *err)
 {
     struct lb_text whole = {0};
@@ -121,6 +137,8 @@ int lb_format_match(const char *expression, const char *name, struct lb_err *err
     regex_t re;
     const size_t n = strcspn(name, ".");
     snprintf(number, sizeof number, "%.*s", (int)(n < 20 ? n : 20), name);
+    if (!is_short(expression))
+        return lb_fail(err, "layers: match \"%.200s\": its {} ask for more than %d repetitions", expression, MOST_COPIES);
     lb_text_add(&whole, "^(%s)$", expression);
     if (lb_text_end(&whole, err))
         return -1;

@@ -148,11 +148,14 @@ static int try_size(struct lb_laws *l, size_t n, int at_end)
 int lb_laws_bounds(struct lb_laws *l)
 {
     static const size_t units[] = {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 130, 257, 1021};
+    const struct lb_codec *c = l->codec;
     int r = 0;
+    if (!c->encode && !c->decode && !c->encode_f32 && !c->decode_f32 && !c->steps)
+        return 0;
     lb_law_begin(l, "no array is touched beyond its ends");
     fflush(l->report);
     for (size_t i = 0; !r && i < sizeof units / sizeof *units; i++)
-        r = try_size(l, units[i] * l->codec->unit_elems, 0) || try_size(l, units[i] * l->codec->unit_elems, 1) ? -1 : 0;
+        r = try_size(l, units[i] * c->unit_elems, 0) || try_size(l, units[i] * c->unit_elems, 1) ? -1 : 0;
     if (!r)
         lb_law_end(l);
     return r;

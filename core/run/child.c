@@ -99,12 +99,12 @@ static void work_and_reply(int fd, lb_work *work, void *arg)
     _exit(0);
 }
 
-/* In the child, before the work: its end when the parent ends, its own group, signals as they were, its limits. */
+/* In the child, before the work: its end when the parent ends, its own group, its limits. */
 static void settle_in(pid_t parent, int err_fd, const struct lb_child_limits *limits)
 {
     lb_child_signals(0);
     for (int i = 0; i < ENDING; i++)
-        signal(ending[i], SIG_DFL);
+        signal(ending[i], SIG_IGN); /* who ends all processes of a job by a signal ends the parent, which ends this one */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);

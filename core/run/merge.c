@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct source {
@@ -176,8 +177,12 @@ static json_t *best_line(struct merge *m, const char *kind, const char *hash, co
 /* A hard link where that can be, else a copy. What is there already was put there by an earlier merge, or is the same file. */
 static int take_file(char *from, char *to, struct lb_err *err)
 {
+    struct stat st;
     int r = !from || !to ? -1 : 0;
-    if (!r && lb_exists(from) && !lb_exists(to) && link(from, to)) {
+    const int there = !r && lstat(from, &st) == 0;
+    if (there && !S_ISREG(st.st_mode)) /* a link would lead whoever reads the whole to another place */
+        r = lb_fail(err, "%s: not a regular file", from);
+    if (!r && there && !lb_exists(to) && link(from, to)) {
         struct lb_map map;
         r = lb_map_open(from, &map, err);
         if (!r) {

@@ -66,7 +66,7 @@ ended() { # JOB
     ! squeue -h -j "$1" 2>/dev/null | grep -q .
 }
 
-# ---- Power failures: n1 is back when Slurm has seen it, n2 stays away until its tasks may be elsewhere ----
+# ---- Power failures: n1 is back when Slurm has seen it, n2 stays away until its tasks are done elsewhere ----
 job=$(array 1-$shares)
 first_merge=$(merge "$job")
 lost=()
@@ -92,7 +92,6 @@ kill $signaller 2>/dev/null || true
 meet n1
 cancelled=$task
 scancel "${job}_$cancelled" || fail "scancel: status $?"
-node_start n2
 await 240 ended "$first_merge" || fail "the merge did not end" "$slurm/slurmctld.out"
 state_is "$first_merge" FAILED || fail "a merge that lacks a share did not fail" "$tmp/merge.$first_merge"
 grep -q "share $cancelled of $shares: .* missing" "$tmp/merge.$first_merge" || fail "the merge does not name the share that lacks trials" "$tmp/merge.$first_merge"
@@ -101,6 +100,7 @@ for k in $(seq $shares); do
     [ "$k" != "$cancelled" ] || wanted=CANCELLED
     state_is "${job}_$k" $wanted || fail "task $k is $(task_field "$job" "$k" JobState), wanted $wanted" "$tmp/log.$k"
 done
+node_start n2
 again=$(SHARES=$shares array "$cancelled")
 second_merge=$(merge "$again")
 await 120 ended "$second_merge" || fail "the second merge did not end" "$slurm/slurmctld.out"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFIX = 8, TENSORS = 32, ELEMS = 1 << 14, MOST = 48 };
+enum { PREFIX = 8, TENSORS = 8, ELEMS = 1 << 14, MOST = 48 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

@@ -90,6 +90,10 @@ grep -q '^warning: share 2 of 3: 3 of its 3 trials are missing$' "$tmp/err" || f
 [ "$(trials_in "$tmp/part")" = 7 ] || fail "the table of those that are there has 7 rows" "$tmp/part/table.csv"
 expect 0 "$lowbit" merge "$tmp/n3/shard-2-of-3" "$tmp/part" -o "$tmp/part" # which then joins them
 equal "$tmp/part"
+cp -r "$tmp/n3/shard-2-of-3" "$tmp/linked"
+for f in "$tmp"/linked/models/*; do ln -sf /etc/hostname "$f"; done
+expect 2 "$lowbit" merge "$tmp/linked" -o "$tmp/stranger"
+grep -q 'models/[0-9a-f]*.safetensors: not a regular file' "$tmp/err" || fail "a link in a share is followed" "$tmp/err"
 expect 2 "$lowbit" merge "$tmp/none" -o "$tmp/refused"
 expect 2 "$lowbit" merge "$tmp/n3"
 expect 2 "$lowbit" merge -o "$tmp/refused"

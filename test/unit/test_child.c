@@ -466,3 +466,21 @@ Test(child, signals_are_held)
         cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "signal %d: status %d", numbers[i], status);
     }
 }
+
+static int ask_for_the_end(void *arg, json_t *reply, struct lb_err *err)
+{
+    (void)arg, (void)err;
+    raise(SIGTERM);
+    raise(SIGHUP);
+    raise(SIGINT);
+    return json_object_set_new(reply, "x", json_integer(7));
+}
+
+/* Signals that ask for the end are the parent's to hear: a scheduler sends them to all processes of a job, and no trial is "crashed" by that. */
+Test(child, the_parent_hears_signals)
+{
+    struct lb_outcome o;
+    lb_child_run(ask_for_the_end, NULL, 60, &o);
+    cr_expect(o.status == LB_OK, "%s: %s", lb_status_name(o.status), o.why);
+    json_decref(o.reply);
+}

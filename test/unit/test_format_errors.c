@@ -250,3 +250,32 @@ Test(format_errors, damaged_scales)
     }
     drop_all();
 }
+
+/* ---- Expressions for layers ------------------------------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *expression, *name;
+    int found; /* -1: refused */
+} matches[] = {
+    {"0", "0.weight", 1},
+    {"[01].*", "1.bias", 1},
+    {"weight", "0.weight", 0},
+    {"(", "0.weight", -1},
+    {"x{1000}", "0.weight", 0},
+    {"x{1001}", "0.weight", -1},
+    {"(0|x{0,31}){1,32}", "0.weight", 1},
+    {"(x{32}){32}", "0.weight", -1},
+    {"((x{1,99}){1,99}){1,99}", "0.weight", -1},
+    {"(x{2,}){501,}", "0.weight", -1},
+    {"x{99999999999999999999}", "0.weight", -1},
+};
+
+Test(format_errors, expressions, .timeout = 10)
+{
+    for (size_t i = 0; i < sizeof matches / sizeof *matches; i++) {
+        struct lb_err err = {0};
+        const int found = lb_format_match(matches[i].expression, matches[i].name, &err);
+        cr_expect(found == matches[i].found && !err.set == (found >= 0), "%s: %d, wanted %d: %s", matches[i].expression, found,
+                  matches[i].found, err.text);
+    }
+}
