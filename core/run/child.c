@@ -15,9 +15,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { GRACE_MS = 2000, MAX_REPLY = 256 << 20 };
+enum { GRACE_S = 2, MAX_REPLY = 256 << 20 };
 
 static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
 enum { ENDING = sizeof ending / sizeof *ending };
@@ -268,9 +269,11 @@ static void read_reply(struct lb_child *c, struct lb_outcome *out)
  * files) is killed: then 1. */
 static int reap(pid_t pid, int *status)
 {
-    pid_t got = 0;
-    for (int i = 0; i < GRACE_MS && (got = waitpid(pid, status, WNOHANG)) == 0; i++)
-        poll(NULL, 0, 1);
+    static const struct timespec moment = {0, 50000};
+    const double end = lb_seconds() + GRACE_S;
+    pid_t got;
+    while ((got = waitpid(pid, status, WNOHANG)) == 0 && lb_seconds() < end)
+        nanosleep(&moment, NULL);
     if (got)
         return 0;
     kill(pid, SIGKILL);

@@ -109,7 +109,7 @@ static int read_lines(struct lb_journal *j, size_t n, size_t *good, struct lb_er
     size_t damaged = 0, number = 1, first = 0, torn = 0;
     *good = 0;
     for (size_t at = 0; at < n; number++) {
-        const char *text = j->text + at, *end = memchr(text, '\n', n - at);
+        const char *text = (const char *)j->map.data + at, *end = memchr(text, '\n', n - at);
         const size_t length = end ? (size_t)(end - text) : n - at;
         at += length + 1;
         if (end && is_whole(text, length)) {
@@ -122,7 +122,7 @@ static int read_lines(struct lb_journal *j, size_t n, size_t *good, struct lb_er
             torn = number;
         }
     }
-    if (!j->n && (damaged || (n && j->text[0] != '{')))
+    if (!j->n && (damaged || (n && j->map.data[0] != '{')))
         return lb_fail(err, "%s:%zu: not a journal: expected lines that end in a checksum, such as ...\"crc32\":\"89abcdef\"}", j->path,
                        first ? first : 1);
     if (damaged)
@@ -188,12 +188,11 @@ static int open_for_append(struct lb_journal *j, enum lb_journal_use use, struct
 /* Reads all, and cuts a torn end off where it is written to. */
 static int read_all(struct lb_journal *j, struct lb_err *err)
 {
-    size_t size = 0, good = 0;
-    j->text = lb_read_file(j->path, &size, err);
-    if (!j->text || !j->last)
-        return lb_fail(err, "out of memory: journal");
-    const int r = read_lines(j, size, &good, err);
-    if (!r && j->fd >= 0 && good < size && ftruncate(j->fd, (off_t)good))
+    size_t good = 0;
+    if (lb_map_open(j->path, &j->map, err))
+        return -1;
+    const int r = j->last ? read_lines(j, j->map.size, &good, err) : lb_fail(err, "out of memory: journal");
+    if (!r && j->fd >= 0 && good < j->map.size && ftruncate(j->fd, (off_t)good))
         return lb_fail(err, "%s: %s", j->path, strerror(errno));
     return r;
 }
@@ -228,7 +227,7 @@ void lb_journal_close(struct lb_journal *j)
     for (size_t i = 0; i < j->n; i++)
         json_decref(j->line[i].json);
     lb_free(j->line);
-    lb_free(j->text);
+    lb_map_close(&j->map);
     json_decref(j->last);
     *j = (struct lb_journal){.fd = -1};
 }

@@ -4,11 +4,11 @@
 #ifndef LB_JOURNAL_H
 #define LB_JOURNAL_H
 
-#include "core/base/err.h"
+#include "core/base/io.h"
 #include <jansson.h>
 
 struct lb_journal_line {
-    const char *text; /* within lb_journal.text; NULL where it was appended */
+    const char *text; /* within lb_journal.map; NULL where it was appended */
     size_t n;
     json_t *json; /* read when it is first asked for */
 };
@@ -17,7 +17,7 @@ struct lb_journal {
     int fd;   /* -1: read only */
     int lazy; /* lines are synced by lb_journal_sync alone */
     char path[4096];
-    char *text; /* the file as it was when it was opened */
+    struct lb_map map; /* the file as it was when it was opened; its lines stay as they are */
     struct lb_journal_line *line;
     size_t n, cap;
     json_t *last; /* kind, or "kind:hash" of a trial or a training -> the last such line's index */

@@ -25,10 +25,17 @@ gone() {
     return 1
 }
 
+# bytes: how many the journal of $dir has.
+bytes() {
+    [ -e "$dir/trials.jsonl" ] && wc -c <"$dir/trials.jsonl" || echo 0
+}
+
 # hit SIGNAL: starts the command on $dir and ends it so after a while. 1 where it came to its end before.
 hit() {
-    local delay=$((RANDOM % (took_ms / 3 + 1))) status=0
-    setsid "${command[@]}" --out "$dir" >"$tmp/out" 2>"$tmp/err" </dev/null &
+    local delay=$((RANDOM % (took_ms / 3 + 1))) status=0 had
+    had=$(bytes)
+    # What bash starts in the background ignores SIGINT.
+    setsid env --default-signal=INT "${command[@]}" --out "$dir" >"$tmp/out" 2>"$tmp/err" </dev/null &
     local pid=$!
     sleep "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
     kill -"$1" $pid 2>/dev/null || true
@@ -39,7 +46,7 @@ hit() {
     fi
     [ $status != 0 ] || return 1
     [ $status = $((128 + $(kill -l "$1"))) ] || fail "SIG$1 after $delay ms: exit status $status" "$tmp/err"
-    if [ "$1" != KILL ] && [ -e "$dir/trials.jsonl" ]; then
+    if [ "$1" != KILL ] && [ "$(bytes)" -gt "$had" ] && [ "$(lines trial "$dir")" -lt 40 ]; then # while trials run; else it ends as any program does
         grep -q 'lowbit run' "$tmp/err" || fail "SIG$1 after $delay ms: no word of how to go on" "$tmp/err"
         torn=$(tail -c 1 "$dir/trials.jsonl" | od -An -c | tr -d ' ')
         [ -z "$torn" ] || [ "$torn" = '\n' ] || fail "SIG$1 after $delay ms: a journal with a torn end"
@@ -62,8 +69,12 @@ check_end() {
 sweeps=0 left=0
 # survive SIGNAL HITS: that many that found it alive.
 survive() {
-    local hits=0
+    local hits=0 most=$((sweeps + $2 + 5))
     while [ $hits -lt "$2" ] && [ $failed -lt 5 ]; do
+        if [ $sweeps = $most ]; then
+            fail "only $hits of $2 SIG$1 found the run alive"
+            break
+        fi
         dir=$tmp/sweep$sweeps
         sweeps=$((sweeps + 1))
         for _ in $(seq 16); do
