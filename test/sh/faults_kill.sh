@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: MIT
 # long
 # A sweep of 40 tiny trials on two processes that is killed at random moments and continued, again and again: its children are gone within two seconds, and
-# in the end its table is the undisturbed one. LOWBIT_KILLS=N (200) by SIGKILL, a tenth as many by each of SIGINT, SIGTERM and SIGHUP, which besides
+# in the end its table is the undisturbed one. LOWBIT_KILLS=N (40) by SIGKILL, a tenth as many by each of SIGINT, SIGTERM and SIGHUP, which besides
 # leave a journal that needs no healing and say how to go on. LOWBIT_TEST_SEED=N repeats it.
 set -euo pipefail
 . test/sh/util.bash
 . test/faults/faults.bash
 
-seed=${LOWBIT_TEST_SEED:-$(date +%s)} kills=${LOWBIT_KILLS:-200}
+seed=${LOWBIT_TEST_SEED:-$(date +%s)} kills=${LOWBIT_KILLS:-40}
 RANDOM=$((seed % 32768))
 prepare --jobs 2 --set 'seeds=[1,2]' --set 'formats=["F64","F32","F16","BF16","F4","F4_X8","INT8","INT16","I32","I64","I16_X1000","I8_X100","U64_X1E6","U32_X1E6","U16_X1000","U8_X100","F4_ABSMAX","I64_X1E6","I32_X1E6","INT4"]'
 [ "$(rows ok "$all/whole")" = 40 ] || fail "40 trials are wanted" "$all/whole/table.csv"
