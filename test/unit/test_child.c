@@ -379,6 +379,7 @@ Test(child, last_words)
     }
 }
 
+#ifndef ADDRESS_SANITIZER
 static int want_memory(void *arg, json_t *reply, struct lb_err *err)
 {
     void *p = lb_alloc(*(const size_t *)arg, 1, err);
@@ -387,7 +388,6 @@ static int want_memory(void *arg, json_t *reply, struct lb_err *err)
     return p ? 0 : -1;
 }
 
-#ifndef ADDRESS_SANITIZER
 Test(child, a_limit_of_memory)
 {
     static const struct {

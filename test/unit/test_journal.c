@@ -100,7 +100,7 @@ Test(journal, append_and_read_again)
         "{\"kind\":\"even\",\"n\":4}\n";
     const char *file = sealed(text);
     expect_file(file, strlen(file), "appended");
-    for (int write = 0; write < 2; write++) {
+    for (enum lb_journal_use write = LB_JOURNAL_READ; write < LB_JOURNAL_WAIT; write++) {
         cr_assert(lb_journal_open(folder, write, &j, &err) == 0, "%s", err.text);
         cr_expect(j.n == 5 && number_of(lb_journal_line(&j, 3)) == 3);
         lb_journal_close(&j);
@@ -157,7 +157,7 @@ static const struct {
 Test(journal, ends)
 {
     for (size_t i = 0; i < COUNT(ends); i++)
-        for (int write = 0; write < 2; write++) {
+        for (enum lb_journal_use write = LB_JOURNAL_READ; write < LB_JOURNAL_WAIT; write++) {
             char text[600];
             struct lb_journal j;
             struct lb_err err = {0};
@@ -179,7 +179,7 @@ Test(journal, another_file)
 {
     static const char *const texts[] = {"garbage\n", "garbage", "[1, 2]\n", "\n\n", WHOLE, "a\nb\nc\n", "{\"kind\":\"a\"}\n{"};
     for (size_t i = 0; i < COUNT(texts); i++)
-        for (int write = 0; write < 2; write++) {
+        for (enum lb_journal_use write = LB_JOURNAL_READ; write < LB_JOURNAL_WAIT; write++) {
             struct lb_journal j;
             struct lb_err err = {0};
             put_file(texts[i], strlen(texts[i]));
@@ -282,7 +282,7 @@ Test(journal, refusals)
     cr_expect(access(path, F_OK) != 0, "reading has made a file");
     memset(longest, 'a', sizeof longest - 1);
     longest[sizeof longest - 1] = 0;
-    for (int write = 0; write < 2; write++) {
+    for (enum lb_journal_use write = LB_JOURNAL_READ; write < LB_JOURNAL_WAIT; write++) {
         err = (struct lb_err){0};
         cr_expect(lb_journal_open(longest, write, &j, &err) == -1 && strstr(err.text, "the path is too long"), "%s", err.text);
         put_file("", 0);
