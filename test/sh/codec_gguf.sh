@@ -16,7 +16,7 @@ if ! [ -x .venv/bin/python ] || ! .venv/bin/python -c 'import gguf' 2>/dev/null;
     echo "no .venv with gguf: run test/oracle/setup.sh"
     exit 77
 fi
-if nm -D "$BUILD/plugins/codec_gguf.so" | grep -q __asan_; then
+if grep -q __asan_ <(nm -D "$BUILD/plugins/codec_gguf.so"); then
     echo "the comparison with gguf: Python cannot load a plugin that was built with the address sanitizer"
     exit 77
 fi

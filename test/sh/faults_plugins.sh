@@ -43,8 +43,12 @@ build bad_codec "$plugins/LEAK.so" -DNAME='"LEAK"' -DENCODE='for (size_t i = 0; 
 build bad_codec "$plugins/NANS.so" -DNAME='"NANS"' -DVALUE='return code ? 0.0 / 0.0 : 0'
 build bad_codec "$plugins/WIDE_NANS.so" -DNAME='"WIDE_NANS"' -DENCODE='' -DDECODED='0.0 / 0.0'
 layers='model.layers=[{"type":"dense","units":16,"activation":"relu"},{"type":"dense","units":10,"activation":"softmax"}]'
-expect 1 "$lowbit" run configs/quick.json --plugins "$plugins" --out "$tmp/run" --set data.train=100 --set data.test=16 --set train.epochs=1 \
-    --set "$layers" --set limits.process_bytes=500000000 --set 'formats=["F16","LEAK","NANS","WIDE_NANS","F32"]'
+leaks=(--set 'formats=["F16","LEAK","NANS","WIDE_NANS","F32"]' --set limits.process_bytes=500000000) status=1
+if grep -q __asan_ <(nm "$lowbit"); then # the address sanitizer needs more addresses than any limit leaves
+    leaks=(--set 'formats=["F16","NANS","WIDE_NANS","F32"]') status=0
+fi
+expect $status "$lowbit" run configs/quick.json --plugins "$plugins" --out "$tmp/run" --set data.train=100 --set data.test=16 --set train.epochs=1 \
+    --set "$layers" "${leaks[@]}"
 row() { # FORMAT QUALITY,...,STATUS: columns 8, 11, 14, 15, 31 of its row are like that
     local got
     got=$(grep "^$1," "$tmp/run/table.csv" | cut -d, -f8,11,14,15,31)
@@ -52,9 +56,11 @@ row() { # FORMAT QUALITY,...,STATUS: columns 8, 11, 14, 15, 31 of its row are li
     [[ $got == $2 ]] || fail "$1: $got, wanted $2" "$tmp/err"
 }
 row F16 '9?.????,*,*,*,ok'
-row LEAK ',,,,crashed'
 row NANS '*,*,*,0.00,ok'
 row WIDE_NANS '0.0000,0.0000,nan,nan,ok'
 row F32 '100.0000,*,0,inf,ok'
-grep -q '^warning: trial [0-9a-f]* (LEAK, cpu, seed 1): crashed: signal 6' "$tmp/err" || fail "no word of the one that leaks" "$tmp/err"
+if [ $status = 1 ]; then
+    row LEAK ',,,,crashed'
+    grep -q '^warning: trial [0-9a-f]* (LEAK, cpu, seed 1): crashed: signal 6' "$tmp/err" || fail "no word of the one that leaks" "$tmp/err"
+fi
 finish
