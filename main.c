@@ -24,7 +24,7 @@ int main(int argc, char **argv)
     fill_closed_streams();
     lb_reserve_start();
     signal(SIGXFSZ, SIG_IGN); /* a file past the limit of its size (ulimit -f) is an error of the write */
-    setlocale(LC_ALL, "C"); /* a decimal point is a point, whatever the user's language */
+    setlocale(LC_ALL, "C");   /* a decimal point is a point, whatever the user's language */
     int status = lb_main(argc, argv);
     errno = 0;
     if (fflush(stdout) || ferror(stdout)) {

@@ -254,7 +254,7 @@ static inline int32_t *lb_i32(struct lb_ref r)
 enum lb_act { LB_LINEAR, LB_RELU, LB_SCALED_RELU, LB_SIGMOID, LB_TANH };
 
 /* The op table. All values are binary32, row-major; labels are int32. Every op returns 0, or -1 after a log message. docs/arithmetic.md gives
- * each formula; an `exact` backend gives its bits. Outputs do not overlap inputs unless an op says so. */
+ * each formula; an `exact` backend gives its bits. Outputs do not overlap inputs unless an op says so. Nothing beside an array is touched, not even to read it. */
 
 /* c (m, n) = act(op(a) (m, k) . op(b) (k, n) + bias (n)); op(x) is x, or its transpose where trans_x: a is then (k, m), b (n, k). */
 struct lb_gemm {

@@ -33,7 +33,8 @@ struct loading {
     const char *file;
     char sha256[65];
     unsigned folder;
-    size_t at; /* where in the registry the next entry goes */
+    int foreign; /* from a place that the user named: not lowbit's own */
+    size_t at;   /* where in the registry the next entry goes */
     int accepted;
     size_t memory_refused; /* before: a file that there was no memory for is no bad file */
     struct lb_err refused; /* the first refusal */
@@ -217,7 +218,7 @@ static int load_file(struct loading *l, struct lb_err *err)
     int missing, r = 0;
     size_t n;
     l->memory_refused = lb_mem_refused();
-    void *so = lb_plugins_open(l->file, l->sha256, &missing, &why);
+    void *so = lb_plugins_open(l->file, l->foreign, l->sha256, &missing, &why);
     if (!so)
         return refuse(l, why.text, missing, err);
     const struct lb_plugin *const *list = lb_plugins_list(so, &n, &why);
@@ -276,7 +277,7 @@ static int load_folder(const char *dir, const char *named_by, struct lb_err *err
         lb_text_add(&path, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", files[i]->d_name);
         if (r == 0)
             r = lb_text_end(&path, err);
-        struct loading l = {.file = path.s, .folder = registry.folders, .at = registry.n};
+        struct loading l = {.file = path.s, .folder = registry.folders, .foreign = named_by != NULL, .at = registry.n};
         if (r == 0)
             r = load_file(&l, err);
         lb_text_free(&path);
@@ -349,7 +350,7 @@ int lb_plugins_load(const char *dirs, struct lb_err *err)
 
 int lb_plugins_load_file(const char *path, struct lb_err *err)
 {
-    struct loading l = {.file = path, .folder = ++registry.folders};
+    struct loading l = {.file = path, .folder = ++registry.folders, .foreign = 1};
     if (load_file(&l, err))
         return -1;
     settle_shadows();

@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 static struct {
-    const struct lb_guarded *arrays;
-    size_t n;
+    struct lb_guarded *arrays; /* all that there are */
     const char *what;
     int fd;
 } watched;
@@ -35,39 +34,59 @@ int lb_guarded_init(struct lb_guarded *g, const char *name, size_t bytes, int at
         lb_guarded_finish(g);
         return lb_fail(err, "%s: out of memory: %s", name, strerror(errno));
     }
+    g->next = watched.arrays;
+    if (g->next)
+        g->next->previous = g;
+    watched.arrays = g;
     return 0;
+}
+
+void lb_guarded_close(struct lb_guarded *g)
+{
+    g->closed = !mprotect(g->map, g->map_bytes, PROT_NONE);
 }
 
 void lb_guarded_finish(struct lb_guarded *g)
 {
     if (g->map)
         munmap(g->map, g->map_bytes);
+    if (g->next)
+        g->next->previous = g->previous;
+    if (g->previous)
+        g->previous->next = g->next;
+    if (watched.arrays == g)
+        watched.arrays = g->next;
     *g = (struct lb_guarded){0};
 }
 
 /* The process ends in any case: snprintf into a local array is all that is asked of it. */
-static void on_fault(int number, siginfo_t *info, void *context)
+void lb_guard_say(const void *address)
 {
-    const unsigned char *at = info->si_addr;
-    char text[400];
-    (void)context;
-    for (size_t i = 0; i < watched.n; i++) {
-        const struct lb_guarded *g = &watched.arrays[i];
-        if (!g->map || at < g->map || at >= g->map + g->map_bytes)
-            continue;
-        const int n =
-            snprintf(text, sizeof text, "FAILED  %s: byte %td of %s (%zu bytes) was touched\n", watched.what, at - g->p, g->name, g->bytes);
-        if (n > 0 && write(watched.fd, text, (size_t)n) < 0)
-            break;
-    }
-    signal(number, SIG_DFL); /* the instruction is repeated, and then it ends the process */
+    const unsigned char *at = address;
+    const struct lb_guarded *g = watched.arrays;
+    char text[600];
+    while (g && (at < g->map || at >= g->map + g->map_bytes))
+        g = g->next;
+    const int n = g ? snprintf(text, sizeof text, "FAILED  %s: byte %td of %s (%zu bytes) was touched%s\n", watched.what, at - g->p,
+                               g->name, g->bytes, g->closed ? " after it was given back" : "")
+                    : snprintf(text, sizeof text, "FAILED  %s: an address beside all arrays was touched\n", watched.what);
+    const ssize_t written = n > 0 ? write(watched.fd, text, (size_t)n) : 0;
+    (void)written;
 }
 
-void lb_guard_watch(const struct lb_guarded *arrays, size_t n, const char *what, int fd)
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    signal(number, SIG_DFL); /* the instruction is repeated, and then it ends the process */
+    if (info->si_code > 0)
+        lb_guard_say(info->si_addr);
+    else
+        raise(number); /* no fault: somebody sent it */
+}
+
+void lb_guard_watch(const char *what, int fd)
 {
     const struct sigaction act = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
-    watched.arrays = arrays;
-    watched.n = n;
     watched.what = what;
     watched.fd = fd;
     sigaction(SIGSEGV, &act, NULL);
@@ -76,5 +95,4 @@ void lb_guard_watch(const struct lb_guarded *arrays, size_t n, const char *what,
 void lb_guard_ignore(void)
 {
     signal(SIGSEGV, SIG_DFL);
-    watched.n = 0;
 }

@@ -15,6 +15,7 @@ struct lb_map {
     size_t size;
 };
 int lb_map_open(const char *path, struct lb_map *m, struct lb_err *err);
+int lb_map_open_as(const char *path, const char *name, struct lb_map *m, struct lb_err *err); /* `name`: what messages call it */
 void lb_map_close(struct lb_map *m);
 
 /* The whole file as NUL-ended text; *size, if not NULL, without that NUL. The caller frees it with lb_free. */
@@ -29,6 +30,10 @@ struct lb_out {
 int lb_out_open(struct lb_out *f, const char *path, struct lb_err *err);
 int lb_out_commit(struct lb_out *f, struct lb_err *err);
 void lb_out_abort(struct lb_out *f);
+
+/* Removes the files from the folder (no link to one) that processes left when they ended before commit or abort, and says how many. Those of processes that
+ * live, on any machine, stay; so do names that are not of this form, and what cannot be locked. */
+size_t lb_remove_unfinished(const char *folder);
 
 int lb_make_dirs(const char *path, struct lb_err *err); /* mkdir -p */
 int lb_exists(const char *path);

@@ -18,7 +18,9 @@ enum { TEXT_MAX = 2048, LINE_MAX_BYTES = 4 * TEXT_MAX };
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 static enum { AS_TEXT, AS_JSON, AS_CHILD } form;
-static int quietness, on_terminal, on_line; /* on_line: the terminal's cursor stands behind a progress line */
+static int quietness, on_terminal, wants_json,
+    on_line; /* wants_json: of a child, too; on_line: the terminal's cursor stands behind a progress line */
+static struct lb_log_source source;
 static double last_progress = -1e9;
 
 /* ---- One line, in one write ---- */
@@ -63,13 +65,15 @@ static void say_text(const char *before, const char *text)
     write_all(line, n);
 }
 
-/* Takes over `o`, which gets level and time. NULL, like memory that is out, leaves a line that says so. */
+/* Takes over `o`, which gets level and time, and of a child's line what it works on. NULL, like memory that is out, leaves a line that says so. */
 static void say_json(const char *level, json_t *o)
 {
     char now[LB_LOG_TIME], no_memory[128];
     lb_log_time(now);
     json_t *all = o ? json_pack("{ss,ss}", "level", level, "time", now) : NULL;
-    char *line = all && !json_object_update(all, o) ? lb_json_dump(all, JSON_COMPACT) : NULL;
+    const int lost =
+        !all || json_object_update_missing(all, o) || (source.kind && json_object_set_new(all, source.kind, json_string(source.hash)));
+    char *line = lost ? NULL : lb_json_dump(all, JSON_COMPACT);
     json_decref(all);
     json_decref(o);
     if (line) {
@@ -161,6 +165,7 @@ static void restore_stderr(void)
 void lb_log_setup(int json, int quiet)
 {
     form = json ? AS_JSON : AS_TEXT;
+    wants_json = json;
     quietness = quiet;
     on_terminal = !json && isatty(2);
     foreign_level = LB_LOG_INFO;
@@ -206,14 +211,31 @@ static int begins(const char *line, size_t n, const char *with)
     return n >= m && !memcmp(line, with, m) ? (int)m : 0;
 }
 
-int lb_log_line(const char *line, size_t n)
+/* Progress that a child said as an object stays one. */
+static int show_object(const char *line, size_t n)
+{
+    json_error_t e;
+    json_t *o = form == AS_JSON && n && *line == '{' ? lb_json_load(line, n, 0, &e) : NULL;
+    if (o)
+        say_json("progress", o);
+    return o != NULL;
+}
+
+int lb_log_is_progress(const char *line, size_t n)
+{
+    return begins(line, n, "progress: ") != 0;
+}
+
+int lb_log_line(const char *line, size_t n, const struct lb_log_source *from)
 {
     const int progress = begins(line, n, "progress: "), error = begins(line, n, "error: "), warning = begins(line, n, "warning: ");
     const int skip = progress + error + warning, length = n < TEXT_MAX ? (int)n : TEXT_MAX;
-    if (progress)
-        lb_progress("%.*s", length - skip, line + skip);
-    else
+    source = *from;
+    if (!progress)
         lb_log(error ? LB_LOG_ERROR : warning ? LB_LOG_WARN : LB_LOG_INFO, "%.*s", length - skip, line + skip);
+    else if (!show_object(line + skip, n - (size_t)skip))
+        lb_progress("%.*s", length - skip, line + skip);
+    source = (struct lb_log_source){0};
     return progress != 0;
 }
 
@@ -258,7 +280,7 @@ static void cut(char *text, size_t width)
 static int is_due(void)
 {
     const double now = lb_seconds();
-    if (quietness || now - last_progress < (on_terminal ? 0.1 : form == AS_JSON ? 1.0 : 10.0))
+    if (quietness || now - last_progress < (on_terminal ? 0.1 : wants_json ? 1.0 : 10.0))
         return 0;
     last_progress = now;
     return 1;
@@ -358,4 +380,34 @@ void lb_progress_show(const struct lb_progress *p)
         show_json(p);
     else
         show_text(p);
+}
+
+static json_t *finite(double v)
+{
+    return v - v == 0 ? json_real(v) : json_null();
+}
+
+static json_t *training_object(const struct lb_training_progress *p)
+{
+    return json_pack("{so,sI,sI,sI,sI,so,so,so,so}", "label", lb_json_text(p->label), "epoch", (json_int_t)p->epoch, "epochs",
+                     (json_int_t)p->epochs, "batch", (json_int_t)p->batch, "batches", (json_int_t)p->batches, "loss", finite(p->loss),
+                     "seconds", rounded(p->seconds, 1000), "per_s", rounded(p->per_s, 1000), "seconds_left", rounded(p->seconds_left, 10));
+}
+
+void lb_progress_training(const struct lb_training_progress *p)
+{
+    const int last = wants_json && p->epoch == p->epochs && p->batch == p->batches;
+    if (quietness || (!is_due() && !last))
+        return;
+    char text[512];
+    json_t *o = wants_json ? training_object(p) : NULL;
+    char *line = form == AS_CHILD && o ? lb_json_dump(o, JSON_COMPACT) : NULL;
+    snprintf(text, sizeof text, "%.200s: epoch %zu/%zu, batch %zu/%zu, %.0f samples/s, loss %.4f, %.0f s left", p->label, p->epoch,
+             p->epochs, p->batch, p->batches, p->per_s, p->loss, p->seconds_left);
+    if (form == AS_JSON)
+        say_json("progress", json_incref(o));
+    else
+        show(line ? line : text);
+    lb_free(line);
+    json_decref(o);
 }

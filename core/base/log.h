@@ -30,11 +30,26 @@ void lb_progress_estimate(struct lb_progress *p, size_t ended, double seconds);
 /* As lb_progress; but one with nothing left is shown in any case. */
 void lb_progress_show(const struct lb_progress *p);
 
-/* In a child whose fd 2 is a pipe to its parent: from now on messages are text, whatever lb_log_setup said. */
+/* How far a training is; epochs and batches count from 1. As lb_progress; as JSON an object of its own, and its last batch is shown in any case. */
+struct lb_training_progress {
+    const char *label;
+    size_t epoch, epochs, batch, batches;
+    double loss;  /* mean of the epoch's samples so far */
+    double per_s; /* samples */
+    double seconds, seconds_left;
+};
+void lb_progress_training(const struct lb_training_progress *p);
+
+/* In a child whose fd 2 is a pipe to its parent: from now on messages are text, whatever lb_log_setup said, and a training's progress an object in it. */
 void lb_log_child(void);
+/* What a child is at, for messages as JSON: {"training", its hash}. Borrowed; NULL, NULL: not said. */
+struct lb_log_source {
+    const char *kind, *hash;
+};
 /* In the parent, for each line of n bytes that came out of the pipe (without its end): logs it with the level that it shows, else as information, or shows
  * it as progress: then 1. */
-int lb_log_line(const char *line, size_t n);
+int lb_log_line(const char *line, size_t n, const struct lb_log_source *from);
+int lb_log_is_progress(const char *line, size_t n);
 
 enum { LB_LOG_TIME = 32 };
 void lb_log_time(char text[LB_LOG_TIME]); /* now, as "2026-01-31T23:59:59.999Z" */

@@ -6,8 +6,7 @@
 
 #include <stddef.h>
 
-/* From any thread. `path` is copied. Only so many files are watched at once (LB_MAP_WATCHED); others are as if this had not been called. */
-enum { LB_MAP_WATCHED = 64 };
+/* From any thread. `path` is copied. Where memory is out it is as if this had not been called. */
 void lb_map_watch(const void *data, size_t size, const char *path);
 void lb_map_unwatch(const void *data);
 

@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/plugins.h"
 #include "core/plugins_trust.h"
+#include "core/run/child.h"
 #include "core/version.h"
 
 #include <errno.h>
@@ -105,6 +106,7 @@ int lb_cmd_plugins(void)
 
 int lb_cmd_fail(const struct lb_err *err)
 {
+    lb_child_end_process(); /* which was the reason */
     lb_log(LB_LOG_ERROR, "%s", err->set ? err->text : "failed without a message");
     return 2;
 }

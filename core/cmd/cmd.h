@@ -18,6 +18,7 @@ struct lb_globals {
     unsigned cpumask; /* enum lb_cpu bits that may be used */
     int threads;      /* 0: all */
     int json, quiet;
+    int guard; /* of `run` alone */
 };
 extern struct lb_globals lb_globals;
 

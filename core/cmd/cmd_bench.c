@@ -146,7 +146,8 @@ static int run(int argc, char **argv)
         {"seconds", KEY_SECONDS, "S", 0, "About so long for each comparison (default: 1)", 0},
         {"csv", KEY_CSV, NULL, 0, "Print CSV", 0},
         {0}};
-    static const struct argp argp = {options, parse, "[gemm|gemv|gemm_packed|gemm_int8|gemm_u8s8|conv|train|forward|codec]", doc, NULL, NULL, NULL};
+    static const struct argp argp = {options, parse, "[gemm|gemv|gemm_packed|gemm_int8|gemm_u8s8|conv|train|forward|codec]", doc, NULL,
+                                     NULL,    NULL};
     struct args a = {.o = {.seconds = 1}};
     struct lb_table t = {0};
     struct lb_err err = {0};

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { KEY_MODEL = 0x2000, KEY_FORMAT, KEY_MODE, KEY_INPUT, KEY_FILE };
 
@@ -60,6 +61,8 @@ static int run(int argc, char **argv)
     struct lb_experiment *e = NULL;
     json_t *reply = json_object();
     lb_cmd_parse("measure", &argp, argc, argv, &a);
+    FILE *out = fdopen(dup(1), "w"); /* what plugins print is no part of the answer */
+    dup2(2, 1);
     int r = lb_config_load(a.x.config, a.x.sets, a.x.n_sets, &e, &err) || lb_plugins_load(lb_globals.plugins, &err) ? -1 : 0;
     if (!r && (a.model >= e->n_models || a.format >= e->n_formats || a.mode < 0 || e->n_backends != 1))
         r = lb_fail(&err, "measure: wants an existing --model, --format and --mode, and one --backend");
@@ -73,9 +76,11 @@ static int run(int argc, char **argv)
         a.m.options = lb_backend_globals();
         r = lb_measure(&a.m, reply, &err);
     }
-    if (!r && json_dumpf(reply, stdout, JSON_COMPACT))
+    if (!r && (!out || json_dumpf(reply, out, JSON_COMPACT) || fflush(out)))
         lb_fail(&err, "standard output cannot be written");
     json_decref(reply);
+    if (out)
+        fclose(out);
     return lb_experiment_close(&a.x, e, NULL, &err);
 }
 

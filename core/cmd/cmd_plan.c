@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { KEY_OUT = 0x2000 };
 
@@ -128,8 +129,9 @@ static int run(int argc, char **argv)
     const struct argp argp = {
         options,
         parse,
-        "CONFIG",
-        "Lists the trials of an experiment: hash, state (done, to do, stale: done by another build, how it failed, or why it cannot run), "
+        "CONFIG|DIR",
+        "Lists the trials of an experiment, or of a results folder: hash, state (done, to do, stale: done by another build, how it failed, "
+        "or why it cannot run), "
         "model, seed, format, mode, backend. The last line counts them, those in shard-I-of-N folders too, and tells of processes that "
         "are at work on them.",
         lb_experiment_argp,
@@ -139,8 +141,14 @@ static int run(int argc, char **argv)
     struct lb_err err = {0};
     struct lb_plan *p = NULL;
     struct lb_experiment *e = NULL;
-    char folder[4000];
+    char folder[4000], config[4200];
+    struct stat st;
     lb_cmd_parse("plan", &argp, argc, argv, &a);
+    if (stat(a.x.config, &st) == 0 && S_ISDIR(st.st_mode)) { /* a results folder, which has its config */
+        a.out = a.out ? a.out : a.x.config;
+        snprintf(config, sizeof config, "%.4096s/config.json", a.x.config);
+        a.x.config = config;
+    }
     if (lb_experiment_open(&a.x, &e, &p, &err))
         return lb_experiment_close(&a.x, e, p, &err);
     const int length = snprintf(folder, sizeof folder, a.out ? "%s" : "results/%s", a.out ? a.out : e->name);

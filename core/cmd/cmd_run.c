@@ -6,18 +6,19 @@
 #include "core/run/run.h"
 #include "core/run/shard.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_OUT = 0x2000, KEY_JOBS, KEY_SHARD, KEY_WAIT };
+enum { KEY_OUT = 0x2000, KEY_JOBS, KEY_SHARD, KEY_WAIT, KEY_REPAIR, KEY_GUARD };
 
 struct args {
     struct lb_experiment_args x;
     const char *out, *shard_text;
     long jobs;
-    int wait;
+    int wait, repair;
     struct lb_shard shard;
 };
 
@@ -48,6 +49,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_WAIT:
         a->wait = 1;
         return 0;
+    case KEY_REPAIR:
+        a->repair = 1;
+        return 0;
+    case KEY_GUARD:
+        lb_globals.guard = 1;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -72,17 +79,16 @@ static void add_word(struct lb_text *t, const char *word)
 }
 
 /* The children are ended and the journal is whole; the process ends as the signal wants it. */
-static void end_by_signal(int number, int argc, char **argv)
+static void end_by_signal(int argc, char **argv)
 {
     struct lb_text t = {0};
-    lb_text_add(&t, "lowbit run");
+    lb_text_add(&t, "%s run", program_invocation_name);
     for (int i = 1; i < argc; i++)
         add_word(&t, argv[i]);
-    lb_log(LB_LOG_WARN, "interrupted (%s); to go on where this run stopped: %s", strsignal(number),
+    lb_log(LB_LOG_WARN, "interrupted (%s); to go on where this run stopped: %s", strsignal(lb_child_interrupted()),
            lb_text_end(&t, NULL) ? "the same command" : t.s);
     lb_text_free(&t);
-    signal(number, SIG_DFL);
-    raise(number);
+    lb_child_end_process();
 }
 
 /* A backend that --backend names must be there; one of a config is skipped where it is not. */
@@ -119,6 +125,12 @@ static int run(int argc, char **argv)
          "together",
          0},
         {"wait", KEY_WAIT, NULL, 0, "Wait where another process is at work on the folder (default: refuse)", 0},
+        {"repair", KEY_REPAIR, NULL, 0,
+         "Hash the files of what is finished, and make those again that were lost or changed (lowbit verify DIR finds them)", 0},
+        {"guard", KEY_GUARD, NULL, 0,
+         "Look for ops that go beyond their arrays: on host memory these lie between pages that cannot be touched. Such a trial has "
+         "crashed, and its last words say where",
+         0},
         {0}};
     const struct argp argp = {
         options,
@@ -135,8 +147,12 @@ static int run(int argc, char **argv)
     struct lb_experiment *e = NULL;
     char whole[4096], folder[4096];
     lb_cmd_parse("run", &argp, argc, argv, &a);
-    if (lb_experiment_open(&a.x, &e, &p, &err))
+    signal(SIGPIPE, SIG_IGN); /* whoever reads along may leave; the run goes on */
+    if (lb_experiment_open(&a.x, &e, &p, &err)) {
+        if (lb_child_interrupted())
+            end_by_signal(argc, argv);
         return lb_experiment_close(&a.x, e, p, &err);
+    }
     if (p->data_missing) {
         lb_fail(&err, "%s", p->data_why);
         return lb_experiment_close(&a.x, e, p, &err);
@@ -153,13 +169,18 @@ static int run(int argc, char **argv)
         return lb_experiment_close(&a.x, e, p, &err);
     const size_t n = announce(&a.shard, e, p, mine);
     struct lb_report counts;
-    const struct lb_run_options o = {
-        .folder = folder, .jobs = (size_t)a.jobs, .mine = mine, .shard = a.shard.index, .shards = a.shard.count, .wait = a.wait};
+    const struct lb_run_options o = {.folder = folder,
+                                     .jobs = (size_t)a.jobs,
+                                     .mine = mine,
+                                     .shard = a.shard.index,
+                                     .shards = a.shard.count,
+                                     .wait = a.wait,
+                                     .repair = a.repair};
     const int failed = lb_run(p, &o, &counts, &err);
     lb_free(mine);
     if (failed && lb_child_interrupted()) {
         lb_experiment_close(&a.x, e, p, NULL);
-        end_by_signal(lb_child_interrupted(), argc, argv);
+        end_by_signal(argc, argv);
     }
     if (failed)
         return lb_experiment_close(&a.x, e, p, &err);

@@ -4,11 +4,12 @@
 #include "core/base/mem.h"
 #include "core/cmd/cmd.h"
 #include "core/format/format.h"
+#include "core/run/child.h"
 
 #include <math.h>
 #include <stdio.h>
 
-enum { KEY_CSV = 0x2000 };
+enum { KEY_CSV = 0x2000, SECONDS = 60 };
 
 struct args {
     const char *codec;
@@ -86,6 +87,39 @@ static int format_of(const char *codec, struct lb_text *json, struct lb_err *err
     return r;
 }
 
+static int create(const struct args *a, struct lb_format_config *config, struct lb_format **f, struct lb_err *err)
+{
+    struct lb_text json = {0};
+    const int r =
+        format_of(a->codec, &json, err) || lb_config_format(json.s, NULL, config, err) || lb_format_create(config, f, err) ? -1 : 0;
+    lb_text_free(&json);
+    return r;
+}
+
+/* In a process of its own, since the codec's functions are called for the first time. */
+static int try(void *arg, json_t *reply, struct lb_err *err)
+{
+    struct lb_format_config config = {0};
+    struct lb_format *f = NULL;
+    (void)reply;
+    const int r = create(arg, &config, &f, err);
+    lb_format_destroy(f);
+    lb_config_format_finish(&config);
+    return r;
+}
+
+static int survives(struct args *a, struct lb_err *err)
+{
+    struct lb_outcome o;
+    lb_child_run(try, a, &(struct lb_child_limits){.seconds = SECONDS}, &o);
+    json_decref(o.reply);
+    if (o.status == LB_CRASHED || o.status == LB_TIMEOUT)
+        lb_fail(err, "codec %s: %s: %s", a->codec, lb_status_name(o.status), o.why);
+    else if (o.status != LB_OK)
+        lb_fail(err, "%s", o.why);
+    return o.status == LB_OK;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -106,9 +140,7 @@ static int run(int argc, char **argv)
     lb_cmd_parse("show", &argp, argc, argv, &a);
     if (lb_cmd_plugins())
         return 2;
-    struct lb_text json = {0};
-    int r =
-        format_of(a.codec, &json, &err) || lb_config_format(json.s, NULL, &config, &err) || lb_format_create(&config, &f, &err) ? -1 : 0;
+    int r = survives(&a, &err) ? create(&a, &config, &f, &err) : -1;
     if (!r && !f->codec->bits)
         r = lb_fail(&err, "codec %s is a block codec, %u elements in %u bytes: only codecs of up to 16 bits are tables",
                     f->codec->base.name, f->codec->unit_elems, f->codec->unit_bytes);
@@ -120,7 +152,6 @@ static int run(int argc, char **argv)
         print_table(f, lb_coder_values(f->coder), 1u << f->codec->bits);
     lb_format_destroy(f);
     lb_config_format_finish(&config);
-    lb_text_free(&json);
     lb_plugins_unload();
     return r ? lb_cmd_fail(&err) : 0;
 }

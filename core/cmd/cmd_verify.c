@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_PARAMS = 16, VERIFY_SECONDS = 1200, SAMPLE = 3, KEY_ALL = 0x2000, KEY_SAMPLE, KEY_JOBS };
+enum { MAX_PARAMS = 16, VERIFY_SECONDS = 900, SAMPLE = 3, KEY_ALL = 0x2000, KEY_SAMPLE, KEY_JOBS };
 
 struct options {
     const char *path;
@@ -53,14 +53,15 @@ static int verify_trials(const struct options *o, size_t *bad, struct lb_err *er
     return r;
 }
 
-/* The artifacts of a results folder, and some of its trials. The exit status. */
+/* The artifacts and tables of a results folder, and some of its trials. The exit status. */
 static int verify_results(const struct options *o)
 {
     struct lb_err err = {0};
-    size_t bad = 0, other = 0;
-    if (lb_rehash(o->path, stdout, &bad, &err) || ((o->all || o->sample) && verify_trials(o, &other, &err)))
+    size_t bad = 0, tables = 0, other = 0;
+    if (lb_rehash(o->path, stdout, &bad, &err) || lb_report_again(o->path, stdout, &tables, &err) ||
+        ((o->all || o->sample) && verify_trials(o, &other, &err)))
         return lb_cmd_fail(&err);
-    return bad || other ? 1 : 0;
+    return bad || tables || other ? 1 : 0;
 }
 
 /* A whole number for an option; argp_error leaves with status 2. */
@@ -144,7 +145,8 @@ static int verify_one(const struct lb_entry *e, const struct options *o)
 {
     struct task t = {e, o};
     struct lb_outcome out;
-    lb_child_run(verify_in_child, &t, VERIFY_SECONDS, &out);
+    lb_log(LB_LOG_INFO, "%s: looking at %s, %d s at most", o->path, e->name, VERIFY_SECONDS);
+    lb_child_run(verify_in_child, &t, &(struct lb_child_limits){.seconds = VERIFY_SECONDS, .prints = 1}, &out);
     json_decref(out.reply);
     if (out.status == LB_OK)
         return 0;
@@ -185,9 +187,8 @@ static int run(int argc, char **argv)
         opts,
         parse,
         "PLUGIN.so|DIR",
-        "Checks every law of a plugin's codecs and every op of its backends. Of a results folder: that its weights are still those that "
-        "its "
-        "journal tells of, and that trials that are run again give the same bits. Exit status 1 where something failed.",
+        "Checks every law of a plugin's codecs and every op of its backends. Of a results folder: that its weights and tables are still "
+        "those that its journal tells of, and that trials that are run again give the same bits. Exit status 1 where something failed.",
         NULL,
         NULL,
         NULL};

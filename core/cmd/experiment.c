@@ -59,8 +59,11 @@ const struct argp_child lb_experiment_argp[] = {{&argp, 0, NULL, 1}, {0}};
 
 struct lb_backend_options lb_backend_globals(void)
 {
-    return (struct lb_backend_options){
-        .device = lb_globals.device, .cpumask = lb_globals.cpumask, .threads = (unsigned)lb_globals.threads, .plugins = lb_globals.plugins};
+    return (struct lb_backend_options){.device = lb_globals.device,
+                                       .cpumask = lb_globals.cpumask,
+                                       .threads = (unsigned)lb_globals.threads,
+                                       .plugins = lb_globals.plugins,
+                                       .guard = lb_globals.guard};
 }
 
 int lb_experiment_open(const struct lb_experiment_args *a, struct lb_experiment **e, struct lb_plan **p, struct lb_err *err)

@@ -137,7 +137,7 @@ static int try_size(struct lb_laws *l, size_t n, int at_end)
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         fill(&g);
         snprintf(what, sizeof what, "%s: no array is touched beyond its ends: %s of %zu elements", l->codec->base.name, calls[i].name, n);
-        lb_guard_watch(g.a, ARRAYS, what, fileno(l->report));
+        lb_guard_watch(what, fileno(l->report));
         l->tried += calls[i].call(l->codec, &g) ? n : 0;
         lb_guard_ignore();
     }

@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/pool.h"
+#include "core/nn/buf_guard.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -84,6 +85,7 @@ static void setup(struct open_backend *o, const struct lb_backend *b, const stru
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     o->d.ops = b;
+    o->d.guard = opt->guard && !b->buf_create;
     o->d.host = (struct lb_host){.abi = LB_ABI,
                                  .size = sizeof o->d.host,
                                  .threads = opt->threads ? opt->threads
@@ -145,8 +147,16 @@ void lb_backend_close(struct lb_dev *d)
     lb_free(o);
 }
 
+void lb_backend_enter(const struct lb_dev *d, const char *op, const void *args)
+{
+    if (d->guard)
+        lb_buf_guard_enter(d->ops->base.name, op, args);
+}
+
 int lb_backend_result(struct lb_dev *d, const char *op, int result, struct lb_err *err)
 {
+    if (d->guard)
+        lb_buf_guard_leave();
     if (result == 0)
         return 0;
     if (result == -2)
@@ -161,7 +171,8 @@ int lb_buf_create(struct lb_dev *d, size_t n, struct lb_buf *b, struct lb_err *e
         return lb_fail(err, "%zu elements: too many", n);
     if (d->ops->buf_create)
         return lb_backend_result(d, "buf_create", d->ops->buf_create(d->dev, b), err);
-    b->ptr = lb_alloc(b->bytes ? b->bytes : 4, 1, err);
+    const size_t bytes = b->bytes ? b->bytes : 4;
+    b->ptr = d->guard ? lb_buf_guard_alloc(bytes, err) : lb_alloc(bytes, 1, err);
     return b->ptr ? 0 : -1;
 }
 
@@ -172,7 +183,7 @@ void lb_buf_destroy(struct lb_dev *d, struct lb_buf *b)
     if (d->ops->buf_destroy)
         d->ops->buf_destroy(d->dev, b);
     else
-        lb_free(b->ptr);
+        (d->guard ? lb_buf_guard_free : lb_free)(b->ptr);
     *b = (struct lb_buf){0};
 }
 

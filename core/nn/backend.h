@@ -14,6 +14,7 @@ struct lb_backend_options {
     unsigned threads;    /* 0: one a CPU */
     int numerics;        /* enum lb_numerics */
     const char *plugins; /* --plugins, for the processes that lowbit starts */
+    int guard;           /* run --guard: buf_guard.h, where the backend works on host memory */
 };
 
 struct lb_dev {
@@ -22,6 +23,7 @@ struct lb_dev {
     struct lb_host host;
     struct lb_device_info info;
     char log[512]; /* the last error that the backend logged */
+    int guard;
 };
 
 /* CPU features of this machine, enum lb_cpu. */
@@ -42,7 +44,9 @@ int lb_buf_read(struct lb_dev *d, const struct lb_buf *b, size_t at, void *data,
 
 /* Runs an op: LB_RUN(d, gemm, &args, err). -1 where the backend lacks it ("unsupported") or it failed. */
 #define LB_RUN(d, op, args, err)                                                                                                           \
-    ((d)->ops->op ? lb_backend_result((d), #op, (d)->ops->op((d)->dev, (args)), (err)) : lb_backend_result((d), #op, -2, (err)))
+    ((d)->ops->op ? (lb_backend_enter((d), #op, (args)), lb_backend_result((d), #op, (d)->ops->op((d)->dev, (args)), (err)))               \
+                  : lb_backend_result((d), #op, -2, (err)))
+void lb_backend_enter(const struct lb_dev *d, const char *op, const void *args);
 int lb_backend_result(struct lb_dev *d, const char *op, int result, struct lb_err *err);
 
 /* The op table by name: whether the backend has op i, and its name; NULL behind the last. */

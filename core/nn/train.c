@@ -43,12 +43,17 @@ struct run {
 static void progress(const struct run *r, size_t epoch, size_t at, double loss)
 {
     const size_t per_epoch = (r->s->n + r->batch - 1) / r->batch, total = per_epoch * (size_t)r->c->epochs;
-    const size_t done = epoch * per_epoch + at / r->batch;
+    const size_t done = epoch * per_epoch + (at + r->batch - 1) / r->batch;
     const double seconds = lb_seconds() - r->started;
-    const double rate = seconds > 0 ? (double)(epoch * r->s->n + at) / seconds : 0;
-    const double left = done ? seconds / (double)done * (double)(total - done) : 0;
-    lb_progress("%s: epoch %zu/%lld, batch %zu/%zu, %.0f samples/s, loss %.4f, %.0f s left", r->label, epoch + 1, (long long)r->c->epochs,
-                at / r->batch, per_epoch, rate, loss, left);
+    lb_progress_training(&(struct lb_training_progress){.label = r->label,
+                                                        .epoch = epoch + 1,
+                                                        .epochs = (size_t)r->c->epochs,
+                                                        .batch = (at + r->batch - 1) / r->batch,
+                                                        .batches = per_epoch,
+                                                        .loss = loss,
+                                                        .per_s = seconds > 0 ? (double)(epoch * r->s->n + at) / seconds : 0,
+                                                        .seconds = seconds,
+                                                        .seconds_left = seconds / (double)done * (double)(total - done)});
 }
 
 /* Some rows of the batch at order[at]. */

@@ -4,10 +4,13 @@
 #include "core/onnx/onnx_impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXTERNAL = 1 };
 
@@ -63,31 +66,74 @@ static int external_size(const Pb__Tensor *t, const char *key, size_t otherwise,
     return 0;
 }
 
-/* The real path of `location` where that lies in the model's folder, links followed. Freed with free(). */
-static char *inside(const char *path, const char *location, struct lb_err *err)
+/* /proc's name of an open file, which leads to that very file. */
+enum { OPENED = 32 };
+static void name_opened(int fd, char name[OPENED])
 {
+    snprintf(name, OPENED, "/proc/self/fd/%d", fd);
+}
+
+/* Where the open file is; -1 where that cannot be said. */
+static int place_of(int fd, char place[PATH_MAX])
+{
+    char name[OPENED];
+    name_opened(fd, name);
+    const ssize_t n = readlink(name, place, PATH_MAX);
+    if (n <= 0 || n == PATH_MAX || *place != '/')
+        return -1;
+    place[n] = 0;
+    return 0;
+}
+
+static int lies_in(int fd, int folder)
+{
+    char place[PATH_MAX], root[PATH_MAX];
+    if (place_of(fd, place) || place_of(folder, root))
+        return 0;
+    const size_t n = strlen(root);
+    return !strncmp(place, root, n) && (n == 1 || place[n] == '/');
+}
+
+/* Opens `location` where it lies in the model's folder, links followed. What is asked for its place is the open file, so that no link can be changed between
+ * the question and the reading; O_PATH, for what lies elsewhere is not to be touched (opening a device can do things). */
+static int open_inside(const char *path, const char *location, struct lb_err *err)
+{
+    enum { ONLY_PLACE = O_PATH | O_CLOEXEC };
     const char *slash = strrchr(path, '/');
-    struct lb_text full = {0}, folder = {0};
-    char shown[128], *real = NULL, *root = NULL;
+    struct lb_text folder = {0};
+    char shown[128];
     lb_name_text(location, shown, sizeof shown);
     lb_text_add(&folder, "%.*s", slash ? (int)(slash - path + 1) : 2, slash ? path : "./");
-    lb_text_add(&full, "%s%s", folder.s ? folder.s : "", location);
-    const int failed = (lb_text_end(&folder, err) ? 1 : 0) | (lb_text_end(&full, err) ? 1 : 0);
-    if (!failed && *location != '/' && (root = realpath(folder.s, NULL)))
-        real = realpath(full.s, NULL);
-    const int missing = errno;
-    const size_t n = root ? strlen(root) : 0;
-    if (!failed && root && !real)
-        lb_fail(err, "external data: %s: %s", shown, strerror(missing));
-    else if (!failed && (!real || strncmp(real, root, n) || (n > 1 && real[n] != '/'))) {
+    if (lb_text_end(&folder, err))
+        return -1;
+    const int root = open(folder.s, ONLY_PLACE | O_DIRECTORY);
+    int fd = root < 0 || *location == '/' ? -1 : openat(root, location, ONLY_PLACE);
+    if (fd < 0 && root >= 0 && *location != '/') {
+        lb_fail(err, "external data: %s: %s", shown, strerror(errno));
+    } else if (fd < 0 || !lies_in(fd, root)) {
         lb_fail(err, "external data: \"%s\" is outside the model's folder", shown);
-        free(real);
-        real = NULL;
+        if (fd >= 0)
+            close(fd);
+        fd = -1;
     }
-    free(root);
+    if (root >= 0)
+        close(root);
     lb_text_free(&folder);
-    lb_text_free(&full);
-    return real;
+    return fd;
+}
+
+static int map_inside(const char *path, const char *location, struct lb_map *map, struct lb_err *err)
+{
+    char opened[OPENED], shown[128], name[160];
+    const int fd = open_inside(path, location, err);
+    if (fd < 0)
+        return -1;
+    name_opened(fd, opened);
+    lb_name_text(location, shown, sizeof shown);
+    snprintf(name, sizeof name, "external data: %s", shown);
+    const int r = lb_map_open_as(opened, name, map, err);
+    close(fd);
+    return r;
 }
 
 static int read_external(const Pb__Tensor *t, const char *path, struct lb_tensor *out, struct lb_err *err)
@@ -103,8 +149,7 @@ static int read_external(const Pb__Tensor *t, const char *path, struct lb_tensor
         return -1;
     if (length != out->bytes)
         return lb_fail(err, "external data: length %zu, wanted %zu bytes by its shape", length, out->bytes);
-    char *real = inside(path, location, err);
-    int r = real ? lb_map_open(real, &map, err) : -1;
+    int r = map_inside(path, location, &map, err);
     if (!r && (offset > map.size || length > map.size - offset))
         r = lb_fail(err, "external data: %s has %zu bytes, wanted %zu from %zu on", location, map.size, length, offset);
     if (!r && !(out->data = lb_alloc(length, 1, err)))
@@ -115,7 +160,6 @@ static int read_external(const Pb__Tensor *t, const char *path, struct lb_tensor
             memcpy(out->data, map.data + offset, length);
     }
     lb_map_close(&map);
-    free(real);
     return r;
 }
 

@@ -57,7 +57,7 @@ static int take_trainings(const struct lb_plan *p, struct lb_journal *j, const c
             r = lb_map_open(from, &map, err) || lb_write_file(at, map.data, map.size, err) ? -1 : 0;
             lb_map_close(&map);
             json_t *copy = json_copy(line);
-            json_object_set_new(copy, "build", json_string(p->build));
+            json_object_set_new(copy, "build", json_string(p->trainings[i].build));
             r = lb_journal_append(&to, copy, err) || r ? -1 : 0;
         }
         lb_free(from);
@@ -115,10 +115,62 @@ static size_t compare_training(const struct lb_training *t, struct lb_journal *w
     return !same;
 }
 
+/* A folder of its own, which remove_temporary removes with all that is in it. */
+static int make_temporary(char *path, size_t size, struct lb_err *err)
+{
+    const char *base = getenv("TMPDIR");
+    const int length = snprintf(path, size, "%s/lowbit-verify-XXXXXX", base && *base ? base : "/tmp");
+    if (length < (int)size && mkdtemp(path))
+        return 0;
+    return lb_fail(err, "%s: %s", path, length >= (int)size ? "the path is too long" : strerror(errno));
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     (void)st, (void)type, (void)at;
     return remove(path);
+}
+
+static void remove_temporary(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* 1 where the folder has the table and it is another than the one just made. */
+static size_t compare_table(const char *folder, const char *made, const char *name, FILE *report)
+{
+    char path[2][4200];
+    struct lb_map map[2] = {{0}};
+    snprintf(path[0], sizeof path[0], "%.4096s/%s", folder, name);
+    snprintf(path[1], sizeof path[1], "%.4096s/%s", made, name);
+    if (!lb_exists(path[0]))
+        return 0;
+    const int r = lb_map_open(path[0], &map[0], NULL) || lb_map_open(path[1], &map[1], NULL);
+    const int same = !r && map[0].size == map[1].size && (!map[0].size || !memcmp(map[0].data, map[1].data, map[0].size));
+    lb_map_close(&map[0]);
+    lb_map_close(&map[1]);
+    fprintf(report, same ? "ok      %s\n" : "FAILED  %s: it is not what the journal gives (lowbit report %s makes it again)\n", path[0],
+            folder);
+    return !same;
+}
+
+int lb_report_again(const char *folder, FILE *report, size_t *bad, struct lb_err *err)
+{
+    static const char *const tables[] = {"table.csv", "table.md", "measured.csv"};
+    struct lb_journal j;
+    char made[4096];
+    *bad = 0;
+    if (lb_journal_open(folder, LB_JOURNAL_READ, &j, err))
+        return -1;
+    int r = make_temporary(made, sizeof made, err);
+    if (!r) {
+        r = lb_report_tables(made, &j, err);
+        for (size_t i = 0; !r && i < sizeof tables / sizeof *tables; i++)
+            *bad += compare_table(folder, made, tables[i], report);
+        remove_temporary(made);
+    }
+    lb_journal_close(&j);
+    return r;
 }
 
 static int compare_all(const struct lb_plan *p, const char *mine, const struct lb_again_options *o, const char *other,
@@ -136,31 +188,43 @@ static int compare_all(const struct lb_plan *p, const char *mine, const struct l
     return 0;
 }
 
+/* Whether the config is the one that the journal's last run had. */
+static size_t compare_config(const struct lb_plan *p, struct lb_journal *was, const char *folder, FILE *report)
+{
+    char is[65];
+    const char *had = text_of(lb_journal_find(was, "experiment", NULL), "config_sha256");
+    if (!*had || lb_config_sha256(p->e, is, NULL) || !strcmp(had, is))
+        return 0;
+    fprintf(report, "FAILED  %s/config.json: it is not the config of the journal's last run\n", folder);
+    return 1;
+}
+
 int lb_run_again(const struct lb_plan *p, const char *folder, const struct lb_again_options *o, FILE *report, size_t *bad,
                  struct lb_err *err)
 {
     struct lb_journal was = {.fd = -1};
     struct lb_report counts;
     char other[4096], trained[4200];
-    const char *base = getenv("TMPDIR");
-    size_t chosen = 0;
+    size_t chosen = 0, other_config = 0;
     *bad = 0;
-    const int length = snprintf(other, sizeof other, "%s/lowbit-verify-XXXXXX", base && *base ? base : "/tmp");
-    if (length >= (int)sizeof other || !mkdtemp(other))
-        return lb_fail(err, "%s: %s", other, length >= (int)sizeof other ? "the path is too long" : strerror(errno));
+    if (make_temporary(other, sizeof other, err))
+        return -1;
     snprintf(trained, sizeof trained, "%s/trained", other);
     char *mine = NULL;
     int r = lb_journal_open(folder, LB_JOURNAL_READ, &was, err) || !(mine = choose(p, &was, o->sample, &chosen, err)) ||
                     lb_make_dirs(trained, err) || (o->sample && take_trainings(p, &was, folder, other, err))
                 ? -1
                 : 0;
+    if (!r)
+        other_config = compare_config(p, &was, folder, report);
     const struct lb_run_options run = {.folder = other, .jobs = o->jobs, .mine = mine};
     if (!r && chosen)
         r = lb_run(p, &run, &counts, err) || compare_all(p, mine, o, other, &was, report, bad, err) ? -1 : 0;
     if (!r)
         fprintf(report, "%s: %zu of %zu trials run again, %zu differ\n", folder, chosen, p->n_trials, *bad);
+    *bad += other_config;
     lb_journal_close(&was); /* which is safe where it could not be opened */
     lb_free(mine);
-    nftw(other, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_temporary(other);
     return r;
 }

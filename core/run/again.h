@@ -16,4 +16,7 @@ struct lb_again_options {
 int lb_run_again(const struct lb_plan *p, const char *folder, const struct lb_again_options *o, FILE *report, size_t *bad,
                  struct lb_err *err);
 
+/* The tables of a results folder, made again from its journal and compared. A line each on `report`; *bad: how many differ. */
+int lb_report_again(const char *folder, FILE *report, size_t *bad, struct lb_err *err);
+
 #endif

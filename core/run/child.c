@@ -77,6 +77,28 @@ int lb_child_interrupted(void)
     return interrupted;
 }
 
+/* As lowbit, its plugins and the system say it, of memory that a library or a device did not get. */
+static int is_no_memory(const char *error)
+{
+    return strcasestr(error, "out of memory") || strcasestr(error, "cannot allocate memory");
+}
+
+void lb_child_end_process(void)
+{
+    if (!interrupted)
+        return;
+    lb_child_signals(0);
+    signal(interrupted, SIG_DFL);
+    raise(interrupted);
+}
+
+int lb_child_pause(double seconds)
+{
+    const struct timespec wait = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    ppoll(NULL, 0, &wait, held ? &mask_before : NULL);
+    return interrupted != 0;
+}
+
 /* In the child: works, and writes {"ok": reply} or {"error": text, "oom": true}. */
 static void work_and_reply(int fd, lb_work *work, void *arg)
 {
@@ -88,7 +110,7 @@ static void work_and_reply(int fd, lb_work *work, void *arg)
         lost = json_object_set(all, "ok", reply);
     else
         lost = json_object_set_new(all, "error", lb_json_text(err.set ? err.text : "failed without a message")) ||
-               json_object_set_new(all, "oom", json_boolean(lb_mem_refused() > 0));
+               json_object_set_new(all, "oom", json_boolean(lb_mem_refused() > 0 || is_no_memory(err.text)));
     char *dumped = lost ? NULL : lb_json_dump(all, JSON_COMPACT);
     const char *text = dumped ? dumped : no_memory;
     write_all(fd, text, strlen(text));
@@ -104,6 +126,7 @@ static void work_and_reply(int fd, lb_work *work, void *arg)
 static void settle_in(pid_t parent, int err_fd, const struct lb_child_limits *limits)
 {
     lb_child_signals(0);
+    signal(SIGPIPE, SIG_DFL);
     for (int i = 0; i < ENDING; i++)
         signal(ending[i], SIG_IGN); /* who ends all processes of a job by a signal ends the parent, which ends this one */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -111,6 +134,8 @@ static void settle_in(pid_t parent, int err_fd, const struct lb_child_limits *li
         _exit(1);
     setpgid(0, 0);
     dup2(err_fd, 2);
+    if (!limits->prints)
+        dup2(err_fd, 1); /* what a plugin prints there is no part of what lowbit prints */
     lb_log_child();
     if (limits->bytes) {
         const struct rlimit most = {limits->bytes, limits->bytes};
@@ -173,9 +198,13 @@ static void end_child(const struct lb_child *c)
 static void end_line(struct lb_child *c)
 {
     const size_t n = c->line_n;
+    const int flooded = c->heard > LB_HEARD && !lb_log_is_progress(c->line, n);
     c->line_n = 0;
-    if (lb_log_line(c->line, n))
+    if (!flooded && lb_log_line(c->line, n, &c->source))
         return;
+    c->heard += n + 1;
+    if (!flooded && c->heard > LB_HEARD)
+        lb_log(LB_LOG_WARN, "process %ld has written %d KiB to stderr: what follows is not shown", (long)c->pid, LB_HEARD >> 10);
     if (c->said_n + n + 1 > sizeof c->said) {
         const size_t drop = c->said_n + n + 1 - sizeof c->said;
         memmove(c->said, c->said + drop, c->said_n - drop);
@@ -252,7 +281,7 @@ static void read_reply(struct lb_child *c, struct lb_outcome *out)
     json_t *all = c->text ? lb_json_load(c->text, c->n, 0, &e) : NULL;
     json_t *ok = json_object_get(all, "ok");
     const char *error = json_string_value(json_object_get(all, "error"));
-    out->status = ok ? LB_OK : LB_FAILED;
+    out->status = ok ? LB_OK : error ? LB_FAILED : LB_CRASHED;
     if (ok)
         out->reply = json_incref(ok);
     else if (error && strncmp(error, unsupported, strlen(unsupported)) == 0) {
@@ -293,7 +322,7 @@ static void finish(struct lb_child *c, struct lb_outcome *out)
         end_line(c);
     if (c->timed_out) {
         out->status = LB_TIMEOUT;
-        snprintf(out->why, sizeof out->why, "ended after its time limit");
+        snprintf(out->why, sizeof out->why, "ended after its time limit of %g s", c->deadline - c->started);
     } else if (c->lost) {
         snprintf(out->why, sizeof out->why, "its reply is longer than %d MiB, or memory is out", MAX_REPLY >> 20);
     } else if (WIFSIGNALED(status) && !stayed) {
@@ -371,11 +400,11 @@ long lb_child_wait(struct lb_child *c, size_t n, struct lb_outcome *out)
     return -1;
 }
 
-void lb_child_run(lb_work *work, void *arg, double timeout_s, struct lb_outcome *out)
+void lb_child_run(lb_work *work, void *arg, const struct lb_child_limits *limits, struct lb_outcome *out)
 {
     struct lb_child c;
     struct lb_err err = {0};
-    if (lb_child_start(&c, work, arg, &(struct lb_child_limits){.seconds = timeout_s}, &err)) {
+    if (lb_child_start(&c, work, arg, limits, &err)) {
         *out = (struct lb_outcome){.status = LB_FAILED};
         snprintf(out->why, sizeof out->why, "%s", err.text);
         return;

@@ -73,7 +73,8 @@ const struct lb_column lb_measured_columns[] = {
     {"backend_plugin_sha256", LB_FROM_TRIAL, 0, "of the backend's plugin file"},
     {"why", LB_FROM_TRIAL, 0, "where the status is not ok: the reason"},
     {"batch", LB_FROM_MEASURED, 0, "samples of a batch: infer.batch, or what the limits allow"},
-    {"formula_bytes", LB_FROM_MEASURED, 0, "weights, and for each sample of a batch its input and the outputs of the layers, in their precision"},
+    {"formula_bytes", LB_FROM_MEASURED, 0,
+     "weights, and for each sample of a batch its input and the outputs of the layers, in their precision"},
     {"limited_latency_s", LB_FROM_MEASURED, -1, "latency / limits.compute_factor"},
 };
 

@@ -372,7 +372,7 @@ static const struct lb_table published_table = {.name = "published", .help = "fi
 
 static const struct lb_option limits_options[] = {
     {.key = "timeout_s", .type = LB_OPT_REAL, IN(lb_limits_config, timeout_s), .min = 0, .max = 1e9, .value = "3600", .flags = LB_ABOVE_MIN,
-     .help = "seconds of one trial"},
+     .help = "seconds of one trial; finding out what a plugin is has as many, 60 at most"},
     {.key = "train_timeout_s", .type = LB_OPT_REAL, IN(lb_limits_config, train_timeout_s), .min = 0, .max = 1e9, .value = "86400",
      .flags = LB_ABOVE_MIN, .help = "seconds of one training"},
     {.key = "memory_bytes", .type = LB_OPT_INT, IN(lb_limits_config, memory_bytes), .min = 0, .max = LB_INT_MAX, .value = "0",

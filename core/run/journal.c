@@ -4,10 +4,10 @@
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/run/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,15 +160,23 @@ static int lock(const struct lb_journal *j, enum lb_journal_use use)
             return 0;
         if (errno != EWOULDBLOCK && errno != EINTR)
             return -1;
-        poll(NULL, 0, 50);
+        if (lb_child_pause(0.05)) {
+            errno = EINTR;
+            return -1;
+        }
     }
     errno = EWOULDBLOCK;
     if (use != LB_JOURNAL_WAIT)
         return -1;
     lb_log(LB_LOG_INFO, "%s: another lowbit is at work on this folder; waiting for it", j->path);
-    while (flock(j->fd, LOCK_EX))
-        if (errno != EINTR)
+    while (flock(j->fd, LOCK_EX | LOCK_NB)) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
             return -1;
+        if (lb_child_pause(0.2)) {
+            errno = EINTR;
+            return -1;
+        }
+    }
     return 0;
 }
 
@@ -180,7 +188,10 @@ static int open_for_append(struct lb_journal *j, enum lb_journal_use use, struct
         return lb_fail(err, "%s: %s", j->path, strerror(errno));
     if (is_new)
         lb_sync_folder(j->path);
-    if (lock(j, use) && errno == EWOULDBLOCK)
+    const int unlocked = lock(j, use);
+    if (unlocked && errno == EINTR)
+        return lb_fail(err, "interrupted");
+    if (unlocked && errno == EWOULDBLOCK)
         return lb_fail(err, "%s: another lowbit is at work on this folder; with --wait this one waits for it", j->path);
     return flock(j->fd, LOCK_EX | LOCK_NB) ? lb_fail(err, "%s: cannot be locked: %s", j->path, strerror(errno)) : 0;
 }

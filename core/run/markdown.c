@@ -354,6 +354,9 @@ static void put_page(struct page *p)
     const int models = json_array_size(json_object_get(p->experiment, "models")) > 1;
     const int backends = json_array_size(json_object_get(p->experiment, "backends")) > 1;
     put_head(p);
+    const size_t done = json_array_size(p->trials), planned = json_array_size(json_object_get(p->experiment, "trials"));
+    if (done < planned)
+        lb_text_add(&p->out, "**Not complete: %zu of %zu trials.** Means and choices are of these alone.\n\n", done, planned);
     lb_parity_add(p->experiment, p->trials, &p->out);
     for (size_t from = 0, to; from < p->n; from = to) {
         for (to = from; to < p->n && same(p->groups[from].first, p->groups[to].first, "model") &&

@@ -3,6 +3,7 @@
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/run/folder.h"
 #include "core/run/shard.h"
 #include "core/run/trial.h"
 
@@ -155,6 +156,31 @@ static int compare(const struct source *a, const struct source *b, struct lb_err
     return 0;
 }
 
+/* The whole takes neither the place of a share nor that of another experiment's results. */
+static int check_out(const struct merge *m, const char *out, struct lb_err *err)
+{
+    struct lb_journal j = {.fd = -1};
+    struct lb_err none = {0};
+    char here[4200];
+    struct stat a, b;
+    for (size_t i = 0; i < m->n; i++)
+        if (json_object_get(m->source[i].experiment, "shard") && stat(out, &a) == 0 && stat(m->source[i].folder, &b) == 0 &&
+            a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+            return lb_fail(err, "-o %s: that is one of the shares; expected a folder for the whole", out);
+    snprintf(here, sizeof here, "%.4096s/trials.jsonl", out);
+    if (!lb_exists(here))
+        return 0;
+    if (lb_journal_open(out, LB_JOURNAL_READ, &j, &none)) /* what is wrong with it is said when it is written to */
+        return 0;
+    const json_t *old = lb_journal_find(&j, "experiment", NULL);
+    const char *was = json_string_value(json_object_get(old, "config_sha256")),
+               *is = json_string_value(json_object_get(m->source[0].experiment, "config_sha256"));
+    const int other = was && is && strcmp(was, is) != 0;
+    lb_journal_close(&j);
+    return other ? lb_fail(err, "-o %s: holds the results of another experiment; expected a new folder, or one of the same config", out)
+                 : 0;
+}
+
 /* ---- Lines ---- */
 
 /* The last line of a trial or training among the sources: one that is ok rather than another. */
@@ -267,18 +293,6 @@ static void tell_missing(struct merge *m)
     }
 }
 
-static int make_folders(const char *out, struct lb_err *err)
-{
-    static const char *const parts[] = {"", "/trained", "/models"};
-    char path[4200];
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        snprintf(path, sizeof path, "%.4096s%s", out, parts[i]);
-        if (lb_make_dirs(path, err))
-            return -1;
-    }
-    return 0;
-}
-
 /* config.json and formats.json: those of the first, where it has them. */
 static int take_config(const struct merge *m, const char *out, struct lb_err *err)
 {
@@ -299,13 +313,13 @@ static int take_config(const struct merge *m, const char *out, struct lb_err *er
 static int write_out(struct merge *m, const char *out, struct lb_report *counts, struct lb_err *err)
 {
     struct lb_journal to = {.fd = -1};
-    int r = make_folders(out, err) || lb_journal_open(out, LB_JOURNAL_WRITE, &to, err) ? -1 : 0;
+    int r = lb_folder_open(out, LB_JOURNAL_WRITE, &to, err);
     to.lazy = 1;
     r = r || take_trainings(m, &to, out, err) || take_trials(m, &to, out, err) || take_line(&to, m->source[0].experiment, err) ||
                 lb_journal_sync(&to, err) || take_config(m, out, err) || lb_report_write(out, &to, counts, err)
             ? -1
             : 0;
-    lb_journal_close(&to);
+    lb_folder_close(out, &to);
     return r;
 }
 
@@ -318,7 +332,7 @@ int lb_merge(const char *const *folders, size_t n, const char *out, struct lb_re
     for (size_t i = 0; !r && i < m.n; i++)
         r = open_source(&m.source[i], err) || (i && compare(&m.source[0], &m.source[i], err)) ? -1 : 0;
     if (!r)
-        r = write_out(&m, out, counts, err);
+        r = check_out(&m, out, err) || write_out(&m, out, counts, err) ? -1 : 0;
     if (!r && counts->done < counts->trials)
         tell_missing(&m);
     for (size_t i = 0; i < m.n; i++) {

@@ -130,26 +130,39 @@ static int hash_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err
     return hash_json(o, t->hash, err);
 }
 
-/* SHA-256 over the executable's and all plugins' SHA-256, in the order of their files. */
-static int hash_build(struct lb_plan *p, struct lb_err *err)
+/* SHA-256 over the executable's and others' SHA-256, as text; NULL and "" are left out. */
+static int hash_build(const struct lb_plan *p, const char *const *more, size_t n, char hex[65], struct lb_err *err)
 {
-    char exe[65];
-    if (lb_sha256_file("/proc/self/exe", exe, err))
-        return -1;
     struct lb_sha256 *h = lb_sha256_create(err);
     if (!h)
         return -1;
-    lb_sha256_add(h, exe, 64);
-    const char *last = "";
-    for (size_t i = 0; i < lb_plugins_count(); i++) {
-        const struct lb_entry *e = lb_plugins_at(i);
-        if (e->plugin && !e->shadowed && strcmp(last, e->file_sha256)) {
-            lb_sha256_add(h, e->file_sha256, 64);
-            last = e->file_sha256;
-        }
-    }
-    lb_sha256_end(h, p->build);
+    lb_sha256_add(h, p->build, 64);
+    for (size_t i = 0; i < n; i++)
+        if (more[i] && *more[i])
+            lb_sha256_add(h, more[i], 64);
+    lb_sha256_end(h, hex);
     return 0;
+}
+
+static const char *plugin_of(const struct lb_backend_fact *b)
+{
+    return b->entry ? b->entry->file_sha256 : NULL;
+}
+
+static int build_training(const struct lb_plan *p, struct lb_training *t, struct lb_err *err)
+{
+    const char *const of[] = {plugin_of(&p->backends[t->backend]), t->format == LB_NO_FORMAT ? NULL : p->formats[t->format].plugins_sha256};
+    return hash_build(p, of, sizeof of / sizeof *of, t->build, err);
+}
+
+static int build_trial(const struct lb_plan *p, struct lb_trial *t, struct lb_err *err)
+{
+    const char *of[5] = {p->trainings[t->training].build, t->qat >= 0 ? p->trainings[t->qat].build : NULL,
+                         plugin_of(&p->backends[t->backend]), p->formats[t->format].plugins_sha256};
+    for (size_t i = 0; i < p->n_backends; i++)
+        if (p->backends[i].is_reference) /* what the trial is compared with */
+            of[4] = plugin_of(&p->backends[i]);
+    return hash_build(p, of, sizeof of / sizeof *of, t->build, err);
 }
 
 /* ---- The plan ---- */
@@ -178,7 +191,7 @@ static long training_index(struct lb_plan *p, const struct lb_trial *of, long fo
         if (p->trainings[i].model == model && p->trainings[i].seed == seed && p->trainings[i].backend == t.backend &&
             p->trainings[i].format == format && p->trainings[i].mode == t.mode)
             return (long)i;
-    if (hash_training(p, &t, err))
+    if (hash_training(p, &t, err) || build_training(p, &t, err))
         return -1;
     for (size_t i = 0; i < p->n_trainings; i++)
         if (!strcmp(p->trainings[i].hash, t.hash))
@@ -225,7 +238,7 @@ static int add_trials(struct lb_plan *p, struct lb_err *err)
         t.qat = e->formats[t.format].has_qat ? training_index(p, &t, (long)t.format, err) : -1;
         if (e->formats[t.format].has_qat && t.qat < 0)
             return -1;
-        if (hash_trial(p, &t, err))
+        if (hash_trial(p, &t, err) || build_trial(p, &t, err))
             return -1;
         p->trials[p->n_trials++] = t;
     }
@@ -250,7 +263,7 @@ int lb_plan_create(const struct lb_experiment *e, const struct lb_backend_option
             r = lb_fail(err, "%s", data_err.text);
     }
     if (!r)
-        r = hash_build(p, err) || lb_plan_learn(p, err) ? -1 : 0;
+        r = lb_sha256_file("/proc/self/exe", p->build, err) || lb_plan_learn(p, err) ? -1 : 0;
     if (!r && !p->data_missing)
         r = lb_plan_check(p, err) || add_trials(p, err) ? -1 : 0;
     if (r) {

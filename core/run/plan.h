@@ -22,18 +22,19 @@ struct lb_backend_fact {
     struct lb_backend_options options;      /* how it is opened */
     const struct lb_entry *entry;           /* NULL: there is none of that name, or its file was refused */
     enum lb_status status;                  /* LB_OK, or what its trials become */
-    char why[1024];
-    int exact;                 /* opened like this it gives the bits of the rules */
-    int is_reference;          /* the first cpu_ref: what others are compared with */
-    char isa[64], device[128]; /* part of the hash of what is not exact */
+    char why[1024], said[LB_SAID];          /* and the last lines that it said */
+    int exact;                              /* opened like this it gives the bits of the rules */
+    int is_reference;                       /* the first cpu_ref: what others are compared with */
+    char isa[64], device[128];              /* part of the hash of what is not exact */
     unsigned threads;
 };
 
 struct lb_format_fact {
     const struct lb_format_config *config;
     enum lb_status status;
-    char why[1024];
+    char why[1024], said[LB_SAID];
     char sha256[65], plugin_sha256[65];
+    char plugins_sha256[65];                    /* over those of all codecs in it, of its activations too */
     int wraps;                                  /* its overflow is wrap */
     unsigned modes;                             /* that it has; a trial of another is left out */
     const struct lb_format_config *activations; /* mode wa: config or another's */
@@ -45,15 +46,16 @@ struct lb_format_fact {
 };
 
 enum { LB_NO_FORMAT = -1 };
+/* build: SHA-256 over the executable's and the used plugins' SHA-256: which program makes it. No part of the hash. */
 struct lb_training {
-    char hash[65];
+    char hash[65], build[65];
     size_t model, seed, backend; /* indices */
     long format;                 /* that it knows ("qat"), in mode w, wa or integer; or LB_NO_FORMAT */
     int mode;                    /* enum lb_mode */
 };
 
 struct lb_trial {
-    char hash[65];
+    char hash[65], build[65];
     size_t model, seed, format, mode, backend, training;
     long qat; /* the training whose weights are formatted, where it is not `training`; else -1 */
 };
@@ -63,7 +65,7 @@ struct lb_plan {
     struct lb_dataset data;
     int data_missing; /* then there are no trials, and data_why says what fetches it */
     char data_why[1024];
-    char build[65];                   /* SHA-256 of executable and plugins */
+    char build[65];                   /* SHA-256 of the executable */
     struct lb_backend_fact *backends; /* e->backends first, then those that only train */
     size_t n_backends;
     struct lb_format_fact *formats;

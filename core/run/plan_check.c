@@ -123,7 +123,7 @@ static int check_budgets(const struct lb_plan *p, struct lb_err *err)
         for (size_t k = 0; k < p->e->n_models && p->e->formats[i].search_bits > 0; k++) {
             struct budget b = {p, &p->e->formats[i], &p->e->models[k]};
             struct lb_outcome o;
-            lb_child_run(least_bits, &b, p->e->limits.timeout_s, &o);
+            lb_child_run(least_bits, &b, &(struct lb_child_limits){p->e->limits.timeout_s, (size_t)p->e->limits.process_bytes, 0}, &o);
             const double bits = json_real_value(json_object_get(o.reply, "bits"));
             json_decref(o.reply);
             if (o.status == LB_OK && bits > b.format->search_bits)

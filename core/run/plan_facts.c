@@ -50,6 +50,28 @@ static int look_at_backend(void *arg, json_t *reply, struct lb_err *err)
     return lost ? lb_fail(err, "out of memory: reply") : 0;
 }
 
+static void hash_format(struct lb_sha256 *h, const struct lb_format *f)
+{
+    if (!f)
+        return;
+    lb_sha256_add(h, f->entry->file_sha256, 64);
+    for (size_t i = 0; i < f->n_layers; i++)
+        hash_format(h, f->layers[i]);
+}
+
+/* Over the files of all codecs that a trial of the format may use. */
+static int hash_plugins(const struct lb_format *f, const struct lb_format *activations, const struct lb_format *codes, char hex[65])
+{
+    struct lb_sha256 *h = lb_sha256_create(NULL);
+    if (!h)
+        return -1;
+    hash_format(h, f);
+    hash_format(h, activations);
+    hash_format(h, codes);
+    lb_sha256_end(h, hex);
+    return 0;
+}
+
 static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
 {
     const struct look *l = arg;
@@ -77,8 +99,9 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
     else if (!lb_format_create(l->format->codes, &codes, &no_codes) && !lb_q_check_activations(codes, &no_codes))
         modes |= 1u << LB_MODE_INTEGER;
     const int overflow = f->config->overflow >= 0 ? f->config->overflow : (int)f->codec->overflow;
-    const int lost = json_object_set_new(reply, "sha256", json_string(f->sha256)) ||
-                     json_object_set_new(reply, "plugin", json_string(f->entry->file_sha256)) ||
+    char plugins[65];
+    const int lost = hash_plugins(f, a, codes, plugins) || json_object_set_new(reply, "sha256", json_string(f->sha256)) ||
+                     json_object_set_new(reply, "plugins", json_string(plugins)) ||
                      json_object_set_new(reply, "wraps", json_boolean(overflow == LB_WRAP)) ||
                      json_object_set_new(reply, "modes", json_integer(modes)) ||
                      json_object_set_new(reply, "activations", json_string(encodes ? a->sha256 : "")) ||
@@ -91,10 +114,12 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
     return lost ? lb_fail(err, "out of memory: reply") : 0;
 }
 
-/* A plugin that hangs here costs no more than a trial may. */
-static double patience(const struct lb_plan *p)
+/* A plugin that hangs or takes memory here costs no more than a trial may, and a minute at most. */
+static struct lb_child_limits patience(const struct lb_plan *p)
 {
-    return p->e->limits.timeout_s < probe_timeout_s ? p->e->limits.timeout_s : probe_timeout_s;
+    const struct lb_limits_config *l = &p->e->limits;
+    return (struct lb_child_limits){.seconds = l->timeout_s < probe_timeout_s ? l->timeout_s : probe_timeout_s,
+                                    .bytes = (size_t)l->process_bytes};
 }
 
 /* A plugin by name. A file of that name that was refused makes its trials failed, or skipped where this machine lacks a library; a name that nothing
@@ -162,8 +187,12 @@ static int learn_backend(const struct lb_plan *p, struct lb_backend_fact *b, str
     }
     struct look l = {.plan = p, .backend = b};
     struct lb_outcome o;
-    lb_child_run(look_at_backend, &l, patience(p), &o);
+    const struct lb_child_limits limits = patience(p);
+    lb_child_run(look_at_backend, &l, &limits, &o);
+    if (lb_child_interrupted())
+        return lb_fail(err, "interrupted");
     b->status = o.status;
+    lb_plan_copy(b->said, sizeof b->said, o.said);
     lb_plan_copy(b->why, sizeof b->why, o.why);
     const char *skipped = json_string_value(json_object_get(o.reply, "skipped"));
     if (skipped) {
@@ -189,11 +218,17 @@ static int learn_format(const struct lb_plan *p, struct lb_format_fact *f, struc
         return err->set ? -1 : 0;
     struct look l = {.plan = p, .format = f};
     struct lb_outcome o;
-    lb_child_run(look_at_format, &l, patience(p), &o);
+    const struct lb_child_limits limits = patience(p);
+    lb_child_run(look_at_format, &l, &limits, &o);
+    if (lb_child_interrupted())
+        return lb_fail(err, "interrupted");
     f->status = o.status;
+    lb_plan_copy(f->said, sizeof f->said, o.said);
     lb_plan_copy(f->why, sizeof f->why, o.why);
     lb_plan_copy(f->sha256, sizeof f->sha256, json_string_value(json_object_get(o.reply, "sha256")));
-    lb_plan_copy(f->plugin_sha256, sizeof f->plugin_sha256, json_string_value(json_object_get(o.reply, "plugin")));
+    const char *plugins = json_string_value(json_object_get(o.reply, "plugins"));
+    lb_plan_copy(f->plugin_sha256, sizeof f->plugin_sha256, entry->file_sha256);
+    lb_plan_copy(f->plugins_sha256, sizeof f->plugins_sha256, plugins ? plugins : entry->file_sha256);
     lb_plan_copy(f->activations_sha256, sizeof f->activations_sha256, json_string_value(json_object_get(o.reply, "activations")));
     lb_plan_copy(f->why_not, sizeof f->why_not, json_string_value(json_object_get(o.reply, "why_not")));
     lb_plan_copy(f->codes_sha256, sizeof f->codes_sha256, json_string_value(json_object_get(o.reply, "codes")));
@@ -246,7 +281,7 @@ long lb_plan_add_backend(struct lb_plan *p, const char *name, const char *plugin
     return (long)p->n_backends++;
 }
 
-int lb_plan_learn(struct lb_plan *p, struct lb_err *err)
+static int learn(struct lb_plan *p, struct lb_err *err)
 {
     const struct lb_experiment *e = p->e;
     p->backends = lb_alloc(e->n_backends + e->n_models + 1, sizeof *p->backends, err);
@@ -272,4 +307,13 @@ int lb_plan_learn(struct lb_plan *p, struct lb_err *err)
         if (check_mode(p, e->modes[i], err))
             return -1;
     return 0;
+}
+
+int lb_plan_learn(struct lb_plan *p, struct lb_err *err)
+{
+    lb_child_signals(1); /* what a plugin has started there ends as well */
+    const int r = learn(p, err);
+    if (!lb_child_interrupted())
+        lb_child_signals(0);
+    return r;
 }

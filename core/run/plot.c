@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/plot.h"
+#include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/run/figures.h"
@@ -15,8 +16,8 @@
 
 enum { GNUPLOT_SECONDS = 30 };
 
-/* Runs gnuplot on the script. Its exit status, or 127 where it could not be started. */
-static int run_gnuplot(const char *script, size_t n)
+/* Runs gnuplot on the script; what it draws goes to `out`. Its exit status, or 127 where it could not be started. */
+static int run_gnuplot(const char *script, size_t n, int out)
 {
     int ends[2], status = 0;
     if (pipe2(ends, O_CLOEXEC))
@@ -28,7 +29,7 @@ static int run_gnuplot(const char *script, size_t n)
         alarm(GNUPLOT_SECONDS);
         const int null = open("/dev/null", O_WRONLY);
         dup2(ends[0], 0);
-        dup2(null, 1);
+        dup2(out, 1);
         dup2(null, 2);
         execlp("gnuplot", "gnuplot", "-d", "-", (char *)NULL);
         _exit(127);
@@ -50,37 +51,36 @@ static int run_gnuplot(const char *script, size_t n)
 
 static int draw(const char *folder, const struct lb_figure *f, const json_t *experiment, const json_t *trials, struct lb_err *err)
 {
-    char path[4200], temp[4240];
+    char path[4200];
     struct lb_text t = {0}, body = {0};
+    struct lb_out out;
     snprintf(path, sizeof path, "%s/%s.svg", folder, f->name);
-    snprintf(temp, sizeof temp, "%s.%ld.tmp", path, (long)getpid());
     unsigned width = 800, height = 520;
     const int any = f->make(experiment, trials, &body, &width, &height);
-    lb_text_add(&t, "set terminal svg noenhanced size %u,%u\nset output ", width, height);
-    lb_quoted(&t, temp);
-    lb_text_add(&t, "\n%s", body.s ? body.s : "");
+    lb_text_add(&t, "set terminal svg noenhanced size %u,%u\n%s", width, height, body.s ? body.s : "");
     const int lost = body.failed;
     lb_text_free(&body);
     if (lost || lb_text_end(&t, err))
         return lost ? lb_fail(err, "%s: out of memory", path) : -1;
-    const int status = any ? run_gnuplot(t.s, t.n) : 0;
+    int r = any ? lb_out_open(&out, path, err) : 0;
+    const int status = any && !r ? run_gnuplot(t.s, t.n, fileno(out.out)) : 0;
     lb_text_free(&t);
-    if (status)
-        lb_log(LB_LOG_INFO, status == 127 ? "%s was not drawn: there is no gnuplot here" : "%s was not drawn: gnuplot failed", path);
-    if (status || !any)
-        unlink(temp);
-    else if (rename(temp, path)) {
-        lb_fail(err, "%s: cannot be written: %s", path, strerror(errno));
-        unlink(temp);
-        return -1;
-    }
+    if (!any || r)
+        return r;
+    if (!status)
+        return lb_out_commit(&out, err);
+    lb_out_abort(&out);
+    lb_log(LB_LOG_INFO, status == 127 ? "%s was not drawn: there is no gnuplot here" : "%s was not drawn: gnuplot failed", path);
     return 0;
 }
 
 int lb_plot_write(const char *folder, const json_t *experiment, const json_t *trials, struct lb_err *err)
 {
-    static const struct lb_figure figures[] = {
-        {"plot", lb_figure_formats}, {"pareto", lb_figure_pareto}, {"layers", lb_figure_layers}, {"codes", lb_figure_codes}, {"outputs", lb_figure_outputs}};
+    static const struct lb_figure figures[] = {{"plot", lb_figure_formats},
+                                               {"pareto", lb_figure_pareto},
+                                               {"layers", lb_figure_layers},
+                                               {"codes", lb_figure_codes},
+                                               {"outputs", lb_figure_outputs}};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (draw(folder, &figures[i], experiment, trials, err))
             return -1;

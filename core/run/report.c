@@ -100,6 +100,27 @@ static json_t *collect(struct lb_journal *j, const json_t *experiment, struct lb
     return NULL;
 }
 
+static int write_tables(const char *folder, const json_t *experiment, const json_t *trials, struct lb_err *err)
+{
+    return write_csv(folder, "table.csv", lb_table_columns, lb_n_table_columns, experiment, trials, err) ||
+                   write_csv(folder, "measured.csv", lb_measured_columns, lb_n_measured_columns, experiment, trials, err) ||
+                   lb_markdown_write(folder, experiment, trials, err)
+               ? -1
+               : 0;
+}
+
+int lb_report_tables(const char *folder, struct lb_journal *j, struct lb_err *err)
+{
+    struct lb_report counts = {0};
+    const json_t *experiment = lb_journal_find(j, "experiment", NULL);
+    if (!experiment)
+        return lb_fail(err, "%s: holds no experiment", j->path);
+    json_t *trials = collect(j, experiment, &counts, err);
+    const int r = trials ? write_tables(folder, experiment, trials, err) : -1;
+    json_decref(trials);
+    return r;
+}
+
 int lb_report_write(const char *folder, struct lb_journal *j, struct lb_report *counts, struct lb_err *err)
 {
     struct lb_report own = {0};
@@ -109,9 +130,7 @@ int lb_report_write(const char *folder, struct lb_journal *j, struct lb_report *
     if (!experiment)
         return lb_fail(err, "%s: holds no experiment", j->path);
     json_t *trials = collect(j, experiment, counts, err);
-    const int r = !trials || write_csv(folder, "table.csv", lb_table_columns, lb_n_table_columns, experiment, trials, err) ||
-                          write_csv(folder, "measured.csv", lb_measured_columns, lb_n_measured_columns, experiment, trials, err) ||
-                          lb_markdown_write(folder, experiment, trials, err) || lb_comparison_write(folder, experiment, trials, err) ||
+    const int r = !trials || write_tables(folder, experiment, trials, err) || lb_comparison_write(folder, experiment, trials, err) ||
                           lb_plot_write(folder, experiment, trials, err)
                       ? -1
                       : 0;

@@ -11,7 +11,10 @@ struct lb_report {
     size_t trials, done, ok, skipped;
 };
 
-/* Writes table.csv, table.md, measured.csv and, where there is gnuplot, plot.svg into `folder`, of the journal's last experiment. `counts` may be NULL. */
+/* Writes table.csv, table.md and measured.csv into `folder`, of the journal's last experiment. */
+int lb_report_tables(const char *folder, struct lb_journal *j, struct lb_err *err);
+
+/* Writes these and, where there is gnuplot, plot.svg. `counts` may be NULL. */
 int lb_report_write(const char *folder, struct lb_journal *j, struct lb_report *counts, struct lb_err *err);
 
 #endif

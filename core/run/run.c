@@ -5,6 +5,8 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/format/safetensors.h"
+#include "core/run/folder.h"
+#include "core/run/rehash.h"
 #include "core/run/trial.h"
 
 #include <math.h>
@@ -21,6 +23,7 @@ struct run {
     enum lb_status *trained; /* of each training */
     char (*why)[1024];
     char *warned; /* of each training */
+    char *broken; /* of each trial: it is done, and its file is not what it was; NULL without `repair` */
     struct lb_progress progress;
 };
 
@@ -64,7 +67,7 @@ static int record(struct run *r, size_t index, const struct lb_outcome *o, struc
     const struct lb_trial *t = &p->trials[index];
     const struct lb_format_config *f = &p->e->formats[t->format];
     const struct lb_backend_fact *b = &p->backends[t->backend];
-    json_t *line = json_pack("{ss,ss,ss,ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,ss,ss,sb}", "kind", "trial", "trial", t->hash, "build", p->build,
+    json_t *line = json_pack("{ss,ss,ss,ss,ss,ss,ss,ss,ss,sI,ss,ss,ss,ss,ss,sb}", "kind", "trial", "trial", t->hash, "build", t->build,
                              "model", p->e->models[t->model].name, "format", f->name, "codec", f->codec, "scale",
                              f->scale_text ? f->scale_text : "none", "mode", p->e->modes[t->mode], "numerics", b->exact ? "exact" : "fast",
                              "seed", (json_int_t)p->e->seeds[t->seed], "backend", b->name, "training", p->trainings[t->training].hash,
@@ -95,7 +98,12 @@ json_t *lb_run_done(const struct lb_plan *p, struct lb_journal *j, size_t trial)
 {
     json_t *line = lb_journal_find(j, "trial", p->trials[trial].hash);
     const char *build = json_string_value(json_object_get(line, "build")), *status = json_string_value(json_object_get(line, "status"));
-    return build && status && !strcmp(build, p->build) && !strcmp(status, "ok") ? line : NULL;
+    return build && status && !strcmp(build, p->trials[trial].build) && !strcmp(status, "ok") ? line : NULL;
+}
+
+static int is_done(struct run *r, size_t trial)
+{
+    return lb_run_done(r->p, &r->journal, trial) && !(r->broken && r->broken[trial]);
 }
 
 /* ---- Trainings ---- */
@@ -107,7 +115,7 @@ static int wanted(struct run *r, size_t training)
     for (size_t i = 0; i < p->n_trials; i++) {
         const struct lb_trial *t = &p->trials[i];
         if ((t->training == training || t->qat == (long)training) && p->backends[t->backend].status == LB_OK &&
-            p->formats[t->format].status == LB_OK && is_mine(r, i) && !lb_run_done(p, &r->journal, i))
+            p->formats[t->format].status == LB_OK && is_mine(r, i) && !is_done(r, i))
             return 1;
     }
     return 0;
@@ -126,7 +134,7 @@ static int finish_training(struct run *r, size_t i, struct lb_outcome *o, struct
     if (o->status == LB_OK) {
         const struct lb_training *t = &r->p->trainings[i];
         const char *format = t->format == LB_NO_FORMAT ? NULL : r->p->e->formats[t->format].name;
-        json_t *line = json_pack("{ss,ss,ss,ss*,ss*}", "kind", "train", "training", t->hash, "build", r->p->build, "format", format, "mode",
+        json_t *line = json_pack("{ss,ss,ss,ss*,ss*}", "kind", "train", "training", t->hash, "build", t->build, "format", format, "mode",
                                  format ? lb_mode_name(t->mode) : NULL);
         if (json_object_update_missing(line, o->reply) || set_times(line, o->seconds)) {
             json_decref(line);
@@ -154,7 +162,7 @@ static int trained_before(struct run *r, const struct lb_training *t)
                *want = json_string_value(json_object_get(line, "weights_sha256"));
     char *path = lb_trained_path(r->o->folder, t->hash, NULL), have[65];
     struct lb_safetensors st = {0};
-    const int there = path && build && want && !strcmp(build, r->p->build) && lb_exists(path) && !lb_safetensors_open(path, &st, NULL) &&
+    const int there = path && build && want && !strcmp(build, t->build) && lb_exists(path) && !lb_safetensors_open(path, &st, NULL) &&
                       !lb_safetensors_sha256(&st, have, NULL) && !strcmp(have, want);
     lb_safetensors_finish(&st);
     lb_free(path);
@@ -166,7 +174,8 @@ static int settled(struct run *r, size_t i)
 {
     const struct lb_training *t = &r->p->trainings[i];
     const struct lb_backend_fact *b = &r->p->backends[t->backend];
-    if (!wanted(r, i) || trained_before(r, t))
+    const int needed = r->o->repair ? lb_journal_find(&r->journal, "train", t->hash) != NULL || wanted(r, i) : wanted(r, i);
+    if (!needed || trained_before(r, t))
         set_trained(r, i, LB_OK, "");
     else if (b->status != LB_OK && !r->p->e->models[t->model].weights)
         set_trained(r, i, b->status, b->why);
@@ -190,16 +199,18 @@ struct loop {
     lb_work *work;
     int (*settled)(struct run *r, size_t i);
     int (*finish)(struct run *r, size_t i, struct lb_outcome *o, struct lb_err *err);
-    int counts; /* its ends are those of trials, which progress tells of */
+    const char *kind; /* what one is called in messages: "training", "trial" */
+    int counts;       /* its ends are those of trials, which progress tells of */
 };
 
 /* The next one into a free place. */
 static int start(struct run *r, const struct loop *l, size_t slot, size_t index, struct lb_err *err)
 {
-    const struct lb_child_limits limits = {l->timeout_s, (size_t)r->p->e->limits.process_bytes};
+    const struct lb_child_limits limits = {.seconds = l->timeout_s, .bytes = (size_t)r->p->e->limits.process_bytes};
     r->job[slot] = (struct lb_job){r->p, r->o->folder, index};
     if (lb_child_start(&r->child[slot], l->work, &r->job[slot], &limits, err))
         return -1;
+    r->child[slot].source = (struct lb_log_source){l->kind, l->counts ? r->p->trials[index].hash : r->p->trainings[index].hash};
     r->progress.running++;
     return 0;
 }
@@ -238,26 +249,29 @@ static int run_loop(struct run *r, const struct loop *l, struct lb_err *err)
     return 0;
 }
 
-/* What keeps a trial from running at all, or LB_OK. */
-static enum lb_status obstacle(const struct run *r, size_t i, const char **why)
+/* What keeps a trial from running at all, or LB_OK; and the last words of what ended there. */
+static enum lb_status obstacle(const struct run *r, size_t i, const char **why, const char **said)
 {
     const struct lb_trial *t = &r->p->trials[i];
     const struct lb_backend_fact *b = &r->p->backends[t->backend];
     const struct lb_format_fact *f = &r->p->formats[t->format];
     *why = b->why;
+    *said = b->said;
     if (b->status != LB_OK)
         return b->status;
     *why = f->why;
+    *said = f->said;
     if (f->status != LB_OK)
         return f->status;
     const size_t last = t->qat >= 0 && r->trained[t->training] == LB_OK ? (size_t)t->qat : t->training;
     *why = r->why[last];
+    *said = "";
     return r->trained[last];
 }
 
 static int trial_settled(struct run *r, size_t i)
 {
-    return !is_mine(r, i) || lb_run_done(r->p, &r->journal, i) != NULL;
+    return !is_mine(r, i) || is_done(r, i);
 }
 
 static int finish_trial(struct run *r, size_t i, struct lb_outcome *o, struct lb_err *err)
@@ -270,21 +284,22 @@ static int finish_trial(struct run *r, size_t i, struct lb_outcome *o, struct lb
 /* Trials that cannot run are recorded at once; then the loop need not know of them. */
 static int trial_or_obstacle_settled(struct run *r, size_t i)
 {
-    const char *why;
-    return trial_settled(r, i) || obstacle(r, i, &why) != LB_OK;
+    const char *why, *said;
+    return trial_settled(r, i) || obstacle(r, i, &why, &said) != LB_OK;
 }
 
 static int record_obstacles(struct run *r, struct lb_err *err)
 {
     for (size_t i = 0; i < r->p->n_trials; i++) {
-        const char *why;
-        struct lb_outcome o = {.status = obstacle(r, i, &why)};
+        const char *why, *said;
+        struct lb_outcome o = {.status = obstacle(r, i, &why, &said)};
         r->progress.total += (size_t)is_mine(r, i);
-        r->progress.done += is_mine(r, i) && lb_run_done(r->p, &r->journal, i);
+        r->progress.done += is_mine(r, i) && is_done(r, i);
         if (trial_settled(r, i) || o.status == LB_OK)
             continue;
         count(&r->progress, o.status);
         snprintf(o.why, sizeof o.why, "%s", why);
+        snprintf(o.said, sizeof o.said, "%s", said);
         if (record(r, i, &o, err))
             return -1;
     }
@@ -293,13 +308,6 @@ static int record_obstacles(struct run *r, struct lb_err *err)
 
 static int prepare(struct run *r, struct lb_err *err)
 {
-    static const char *const parts[] = {"", "/trained", "/models"};
-    char path[4200];
-    for (int i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s%s", r->o->folder, parts[i]);
-        if (lb_make_dirs(path, err))
-            return -1;
-    }
     r->child = lb_alloc(r->o->jobs, sizeof *r->child, err);
     r->job = lb_alloc(r->o->jobs, sizeof *r->job, err);
     r->trained = lb_alloc(r->p->n_trainings + 1, sizeof *r->trained, err);
@@ -307,7 +315,7 @@ static int prepare(struct run *r, struct lb_err *err)
     r->warned = lb_alloc(r->p->n_trainings + 1, sizeof *r->warned, err);
     if (!r->child || !r->job || !r->trained || !r->why || !r->warned)
         return -1;
-    return lb_journal_open(r->o->folder, r->o->wait ? LB_JOURNAL_WAIT : LB_JOURNAL_WRITE, &r->journal, err) ||
+    return lb_folder_open(r->o->folder, r->o->wait ? LB_JOURNAL_WAIT : LB_JOURNAL_WRITE, &r->journal, err) ||
                    lb_config_save(r->p->e, r->o->folder, err)
                ? -1
                : 0;
@@ -319,13 +327,47 @@ static int append_described(struct run *r, struct lb_err *err)
     return err->set ? -1 : lb_journal_append(&r->journal, line, err);
 }
 
+/* Finds the finished trials whose files were lost or changed. A training's is looked at before each use, and where the trials are to be kept, here. */
+static int find_broken(struct run *r, struct lb_err *err)
+{
+    size_t n = 0;
+    r->broken = lb_alloc(r->p->n_trials + 1, 1, err);
+    for (size_t i = 0; r->broken && i < r->p->n_trials; i++) {
+        const json_t *line = is_mine(r, i) ? lb_run_done(r->p, &r->journal, i) : NULL;
+        r->broken[i] = line && !lb_rehash_is_whole(r->o->folder, line);
+        n += r->broken[i] != 0;
+    }
+    if (r->broken)
+        lb_log(LB_LOG_INFO, "%zu finished trial%s to be run again: %s not what the journal says", n, n == 1 ? " is" : "s are",
+               n == 1 ? "its file is" : "their files are");
+    return r->broken ? 0 : -1;
+}
+
+/* Nothing finished is made again without a word. */
+static void tell_stale(struct run *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->p->n_trials; i++) {
+        const json_t *line = lb_journal_find(&r->journal, "trial", r->p->trials[i].hash);
+        const char *status = json_string_value(json_object_get(line, "status"));
+        n += is_mine(r, i) && status && !strcmp(status, "ok") && !lb_run_done(r->p, &r->journal, i);
+    }
+    if (n)
+        lb_log(LB_LOG_WARN, "%zu trial%s that %s finished by another build of lowbit or of a plugin: %s again", n, n == 1 ? "" : "s",
+               n == 1 ? "was" : "were", n == 1 ? "it runs" : "they run");
+}
+
 int lb_run(const struct lb_plan *p, const struct lb_run_options *o, struct lb_report *counts, struct lb_err *err)
 {
     struct run r = {.p = p, .o = o, .journal = {.fd = -1}, .progress = {.label = "trials", .seconds_left = -1}};
-    const struct loop train = {p->n_trainings, p->e->limits.train_timeout_s, lb_training_work, settled, finish_training, 0};
-    const struct loop trials = {p->n_trials, p->e->limits.timeout_s, lb_trial_work, trial_or_obstacle_settled, finish_trial, 1};
+    const struct loop train = {p->n_trainings, p->e->limits.train_timeout_s, lb_training_work, settled, finish_training, "training", 0};
+    const struct loop trials = {p->n_trials, p->e->limits.timeout_s, lb_trial_work, trial_or_obstacle_settled, finish_trial, "trial", 1};
     lb_child_signals(1);
     int result = prepare(&r, err);
+    if (!result)
+        tell_stale(&r);
+    if (!result && o->repair)
+        result = find_broken(&r, err);
     if (!result)
         result = append_described(&r, err) || run_loop(&r, &train, err) || record_obstacles(&r, err) || run_loop(&r, &trials, err) ||
                          lb_report_write(o->folder, &r.journal, counts, err)
@@ -333,12 +375,14 @@ int lb_run(const struct lb_plan *p, const struct lb_run_options *o, struct lb_re
                      : 0;
     if (r.child)
         lb_child_kill(r.child, o->jobs);
-    lb_journal_close(&r.journal);
+    lb_folder_close(o->folder, &r.journal);
     lb_free(r.child);
     lb_free(r.job);
     lb_free(r.trained);
     lb_free(r.why);
     lb_free(r.warned);
-    lb_child_signals(0);
+    lb_free(r.broken);
+    if (!lb_child_interrupted())
+        lb_child_signals(0);
     return result;
 }

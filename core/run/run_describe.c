@@ -74,7 +74,7 @@ static json_t *describe_trials(const struct lb_plan *p)
     return lost ? NULL : all;
 }
 
-/* The plugins that are loaded: what a row's build hash covers. */
+/* The plugins that are loaded: what the build hash of a row may cover. */
 static json_t *describe_plugins(void)
 {
     json_t *all = json_array();

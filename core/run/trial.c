@@ -293,7 +293,7 @@ static int fill_measured(struct lb_trial_at_work *w, json_t *o, struct lb_err *e
     put_count(w, o, "threads", w->d->info.threads);
     put_text(w, o, "device", w->d->info.device);
     put_text(w, o, "version", LB_VERSION);
-    put_text(w, o, "build", w->p->build);
+    put_text(w, o, "build", w->t->build);
     return 0;
 }
 

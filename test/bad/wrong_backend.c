@@ -50,12 +50,12 @@ static int bias_grad(void *dev, const struct lb_bias_grad *o)
     return 0;
 }
 
-/* One element too many. */
+/* One element too many, before the first. */
 static int act_grad(void *dev, const struct lb_act_op *o)
 {
     (void)dev;
-    for (size_t i = 0; i <= o->n; i++)
-        lb_f32(o->dx)[i] = i < o->n ? lb_f32(o->dy)[i] : 0;
+    for (ptrdiff_t i = -1; i < (ptrdiff_t)o->n; i++)
+        lb_f32(o->dx)[i] = i >= 0 ? lb_f32(o->dy)[i] : 0;
     return 0;
 }
 

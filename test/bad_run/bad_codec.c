@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* bad_codec.c - codecs that misbehave in a run: each script row compiles it with NAME, and VALUE or ENCODE set to what happens there. With ENCODE it is 32
- * bits wide, and each of its codes is worth DECODED. */
+/* bad_codec.c - codecs that misbehave in a run: each script row compiles it with NAME, and LOADED (as soon as it is loaded), VALUE or ENCODE set to what happens
+ * there. With ENCODE it is 32 bits wide, and each of its codes is worth DECODED. */
 #include "core/plugin.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #ifndef DECODED
 #define DECODED 0
+#endif
+
+#ifdef LOADED
+__attribute__((constructor)) static void loaded(void)
+{
+    LOADED;
+}
 #endif
 
 #ifdef ENCODE
@@ -53,7 +61,9 @@ static const struct lb_codec bad = {
 static double value(const struct lb_codec *c, uint32_t code)
 {
     (void)c;
+#ifdef VALUE
     VALUE;
+#endif
     return code;
 }
 

@@ -81,7 +81,10 @@ for n in x -1 '' 18446744073709551616; do bad "--seed: expected a whole number" 
 # ---- Configs, folders and files ----
 for command in run plan check measure; do
     bad "$w/none: No such file" "$l" $command "$w/none"
-    bad "$w/folder: not a regular file" "$l" $command "$w/folder"
+    case $command in # of a results folder its config is taken
+    plan) bad "$w/folder/config.json: No such file" "$l" plan "$w/folder" ;;
+    *) bad "$w/folder: not a regular file" "$l" $command "$w/folder" ;;
+    esac
     bad "$w/empty:1:1: empty" "$l" $command "$w/empty"
     bad "$w/cut.json:2:1: not JSON" "$l" $command "$w/cut.json"
     bad "/dev/zero: not a regular file" "$l" $command /dev/zero

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # long
-# Each allocation failed in turn: of every call stack that allocates in a short run, the first allocation, the last, and the first with all that come behind it. The program does not crash, it says that
-# memory is out or reports the trial, the journal stays whole, and afterwards the same command ends with the undisturbed table. A drawn share of
-# LOWBIT_FAULTS (150; 0: all) of them, LOWBIT_TEST_SEED=N repeats it.
+# Each allocation failed in turn: of every call stack that allocates in a short run, the first allocation, the last, and the first with all that come behind
+# it. The program does not crash, it says that memory is out or reports the trial, the journal stays whole, and afterwards the same command ends with the
+# undisturbed table. A drawn share of
+# LOWBIT_FAULTS (100; 0: all) of them, LOWBIT_TEST_SEED=N repeats it.
 set -euo pipefail
 . test/sh/util.bash
 . test/faults/faults.bash
 
-seed=${LOWBIT_TEST_SEED:-$(date +%s)} share=${LOWBIT_FAULTS:-150}
+seed=${LOWBIT_TEST_SEED:-$(date +%s)} share=${LOWBIT_FAULTS:-100}
 prepare
 observe alloc
 od -An -v -t x8 -w24 "$all/counted" | awk '$1 !~ /^0*$/ { print $1, $2 }' | sort >"$tmp/stacks"

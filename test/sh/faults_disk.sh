@@ -3,11 +3,13 @@
 # long
 # A disk that fails: at each call in turn that changes a file, no room, an I/O error, half a write, no room from there on, or a disk that is read-only from
 # there on; a limit on the size of files, and a small disk, of each size. The error names the file, no finished trial is lost, and afterwards
-# the same command ends with the undisturbed table. LOWBIT_FAULT_HOW=WORD: only that.
+# the same command ends with the undisturbed table. LOWBIT_FAULT_HOW=WORD: only that. A drawn share of LOWBIT_FAULTS (150; 0: all) of the calls, and then every third
+# limit and disk; LOWBIT_TEST_SEED=N repeats it.
 set -euo pipefail
 . test/sh/util.bash
 . test/faults/faults.bash
 
+seed=${LOWBIT_TEST_SEED:-$(date +%s)} share=${LOWBIT_FAULTS:-150} first=1 step=1
 prepare
 observe disk
 calls=$(od -An -t u8 -j 8 -N 8 "$all/counted")
@@ -15,7 +17,13 @@ calls=$(od -An -t u8 -j 8 -N 8 "$all/counted")
 for how in ${LOWBIT_FAULT_HOW:-enospc eio short full ro}; do
     seq -f "disk $how %.0f" "$calls"
 done >"$tmp/list"
-echo "$calls calls, $(wc -l <"$tmp/list") faults:"
+faults=$(wc -l <"$tmp/list")
+if [ "$share" != 0 ]; then
+    shuf -n "$share" --random-source=<(yes "$seed") "$tmp/list" >"$tmp/drawn"
+    mv "$tmp/drawn" "$tmp/list"
+    first=$((1 + seed % 3)) step=3
+fi
+echo "$calls calls, $faults faults, of which $(wc -l <"$tmp/list") are tried, seed $seed:"
 inject <"$tmp/list"
 
 # survive WHAT COMMAND...: a run that a limit ends or harms, in $dir, and then, once `lift` has taken the limit away, one that ends with the undisturbed table.
@@ -38,7 +46,7 @@ survive() {
 
 # ---- A limit on the size of files: of each number of KiB ----
 whole=0 tried=0
-for kib in $(seq 1 40); do
+for kib in $(seq $first $step 40); do
     dir=$tmp/limited
     survive "ulimit -f $kib" bash -c 'ulimit -f "$0"; exec "$@"' "$kib" "${command[@]}"
     tried=$((tried + 1))
@@ -52,7 +60,7 @@ if mount -t tmpfs -o size=4k lowbit_faults "$tmp/disk" 2>"$tmp/why"; then
     trap 'umount "$tmp/disk"; rm -rf "$tmp"' EXIT
     whole=0 tried=0
     lift() { mount -o remount,size=64m "$tmp/disk"; }
-    for pages in $(seq 1 60); do
+    for pages in $(seq $first $step 60); do
         mount -o "remount,size=$((4 * pages))k" "$tmp/disk"
         dir=$tmp/disk/out
         survive "a disk of $pages pages" "${command[@]}"
@@ -63,4 +71,5 @@ if mount -t tmpfs -o size=4k lowbit_faults "$tmp/disk" 2>"$tmp/why"; then
 else
     echo "no small disk: $(tail -n 1 "$tmp/why")"
 fi
+[ $failed = 0 ] || echo "seed: LOWBIT_TEST_SEED=$seed"
 finish

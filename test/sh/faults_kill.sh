@@ -30,10 +30,16 @@ bytes() {
     [ -e "$dir/trials.jsonl" ] && wc -c <"$dir/trials.jsonl" || echo 0
 }
 
+# count_unfinished: adds the unfinished files of $dir, which its next run is to remove.
+count_unfinished() {
+    if [ -e "$dir" ]; then unfinished=$((unfinished + $(find "$dir" -name '*.tmp' | wc -l))); fi
+}
+
 # hit SIGNAL: starts the command on $dir and ends it so after a while. 1 where it came to its end before.
 hit() {
     local delay=$((RANDOM % (took_ms / 3 + 1))) status=0 had
     had=$(bytes)
+    count_unfinished
     # What bash starts in the background ignores SIGINT.
     setsid env --default-signal=INT "${command[@]}" --out "$dir" >"$tmp/out" 2>"$tmp/err" </dev/null &
     local pid=$!
@@ -55,6 +61,7 @@ hit() {
 
 # check_end: $dir, continued once more without being disturbed, holds the undisturbed table, each trial once, and nothing that nobody needs.
 check_end() {
+    count_unfinished
     expect 0 "${command[@]}" --out "$dir" || return 0
     for f in table.csv table.md; do same "$all/whole/$f" "$dir/$f"; done
     local twice
@@ -62,11 +69,12 @@ check_end() {
     [ "$twice" = 0 ] || fail "$twice trials that were ok have run again"
     [ "$(lines trial "$dir")" = 40 ] || fail "$(lines trial "$dir") lines of trials, wanted 40"
     "$all/lowbit" verify "$dir" >"$tmp/out" 2>&1 || fail "artifacts are not those of the journal" "$tmp/out"
-    left=$((left + $(find "$dir" -name '*.tmp' | wc -l)))
+    left=$(find "$dir" -name '*.tmp')
+    [ -z "$left" ] || fail "unfinished files are left behind: ${left//$'\n'/ }"
     [ $failed != 0 ] || rm -rf "$dir"
 }
 
-sweeps=0 left=0
+sweeps=0 unfinished=0
 # survive SIGNAL HITS: that many that found it alive.
 survive() {
     local hits=0 most=$((sweeps + $2 + 5))
@@ -87,6 +95,6 @@ survive() {
 }
 survive KILL "$kills"
 for signal in INT TERM HUP; do survive $signal $((kills / 10)); done
-echo "$sweeps sweeps of 40 trials, $took_ms ms each undisturbed; $left unfinished files were left behind"
+echo "$sweeps sweeps of 40 trials, $took_ms ms each undisturbed; $unfinished unfinished files were left and removed"
 [ $failed = 0 ] || echo "seed: LOWBIT_TEST_SEED=$seed"
 finish

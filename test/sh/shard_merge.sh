@@ -112,6 +112,7 @@ sed 's/,"crc32":"[0-9a-f]*"}$/}/' "$tmp/one/trials.jsonl" | sed '/"format":"INT8
 expect 1 "$lowbit" verify "$tmp/told" --all --quiet
 [ "$(grep -c '^FAILED  trial .*INT8.*: top1 was 1.*, is ' "$tmp/out")" = 2 ] || fail "the two rows that tell other bits are not named" "$tmp/out"
 grep -q ": 10 of 10 trials run again, 2 differ$" "$tmp/out" || fail "no count" "$tmp/out"
+expect 0 "$lowbit" report "$tmp/told"
 rm "$tmp/told/config.json"
 expect 2 "$lowbit" verify "$tmp/told" --quiet
 grep -q 'config.json: not here, so its trials cannot be run again' "$tmp/err" || fail "no word of the missing config" "$tmp/err"
@@ -132,7 +133,7 @@ for signal in INT TERM HUP; do
     status=0
     wait $pid || status=$?
     [ $status = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: exit status $status" "$tmp/err"
-    grep -q "^warning: interrupted (.*); to go on where this run stopped: lowbit run .*--out $tmp/cut" "$tmp/err" || fail "SIG$signal: no command to go on" "$tmp/err"
+    grep -q "^warning: interrupted (.*); to go on where this run stopped: $lowbit run .*--out $tmp/cut" "$tmp/err" || fail "SIG$signal: no command to go on" "$tmp/err"
     if pgrep -s $pid >/dev/null; then fail "SIG$signal: a process is left: $(pgrep -a -s $pid)"; fi
     expect 0 "$lowbit" report "$tmp/cut"
 done

@@ -27,6 +27,11 @@ expect 1 "$lowbit" run configs/quick.json "${six[@]}" --out "$tmp/run" --log jso
 all_json "$tmp/err"
 want='"label":"trials","done":6,"running":0,"failed":6,"skipped":0,"total":12,"per_s":[0-9.]+,"seconds_left":0.0\}$'
 grep -E '"level":"progress"' "$tmp/err" | tail -n 1 | grep -qE "$want" || fail "the last progress of a run" "$tmp/err"
+want='"label":"train [^"]*","epoch":1,"epochs":1,"batch":([0-9]+),"batches":\1,"loss":[0-9.]+,"seconds":[0-9.]+,"per_s":[0-9.]+,"seconds_left":0.0,"training":"[0-9a-f]{64}"\}$'
+[ "$(grep -cE "$want" "$tmp/err")" = 3 ] || fail "the last progress of three trainings" "$tmp/err"
+grep -o '"training":"[0-9a-f]*"}$' "$tmp/err" | tr -d '}' | sort -u >"$tmp/followed"
+grep '^{"kind":"train"' "$tmp/run/trials.jsonl" | grep -o '"training":"[0-9a-f]*"' | sort -u >"$tmp/trained"
+same "$tmp/trained" "$tmp/followed"
 expect 0 "$lowbit" plan configs/quick.json "${six[@]}" --out "$tmp/run"
 last "12 trials, 6 done, 6 unsupported; data: "
 expect 0 "$lowbit" plan configs/quick.json "${six[@]}" --out "$tmp/run" --csv --log json

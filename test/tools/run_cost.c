@@ -39,7 +39,7 @@ static int trials(struct lb_journal *j, struct lb_err *err)
     for (size_t i = 0; i < TRIALS; i++) {
         struct lb_outcome o;
         const double start = lb_seconds();
-        lb_child_run(nothing, NULL, 60, &o);
+        lb_child_run(nothing, NULL, &(struct lb_child_limits){.seconds = 60}, &o);
         child[i] = lb_seconds() - start;
         json_decref(o.reply);
         if (o.status != LB_OK || lb_journal_append(j, line(i), err))

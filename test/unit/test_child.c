@@ -142,6 +142,18 @@ static int close_all_and_hang(void *arg, json_t *reply, struct lb_err *err)
     return hang(arg, reply, err);
 }
 
+static int lack_device_memory(void *arg, json_t *reply, struct lb_err *err)
+{
+    (void)arg, (void)reply;
+    return lb_fail(err, "backend b: cannot be opened: out of memory: a buffer");
+}
+
+static int map_too_much(void *arg, json_t *reply, struct lb_err *err)
+{
+    (void)arg, (void)reply;
+    return lb_fail(err, "x: cannot map 7 bytes: %s", strerror(ENOMEM));
+}
+
 static const struct {
     const char *name;
     lb_work *work;
@@ -154,12 +166,14 @@ static const struct {
     {"fail in bytes that are no UTF-8", fail_in_other_bytes, LB_FAILED, "no \"file\" caf???there"},
     {"lack an op", lack_an_op, LB_UNSUPPORTED, "backend b has no op x"},
     {"sound like it", sound_like_it, LB_FAILED, "unsupportedness"},
+    {"lack a device's memory", lack_device_memory, LB_OOM, "backend b: cannot be opened: out of memory: a buffer"},
+    {"map too much", map_too_much, LB_OOM, "x: cannot map 7 bytes: Cannot allocate memory"},
     {"SIGSEGV", segv, LB_CRASHED, "signal 11 (Segmentation fault)"},
     {"abort", abrt, LB_CRASHED, "signal 6 (Aborted)"},
     {"SIGKILL", killed, LB_OOM, "killed (signal 9, Killed): out of memory?"},
     {"leave", leave, LB_CRASHED, "left with status 3 and no reply"},
     {"leave with success", leave_with_success, LB_CRASHED, "left with status 0 and no reply"},
-    {"hang", hang, LB_TIMEOUT, "ended after its time limit"},
+    {"hang", hang, LB_TIMEOUT, "ended after its time limit of 0.2 s"},
     {"close all and hang", close_all_and_hang, LB_CRASHED, "closed its files, gave no reply and had to be ended"},
 };
 
@@ -169,7 +183,7 @@ static void expect_outcomes(size_t from, size_t to)
     for (size_t i = from; i < to; i++) {
         struct lb_outcome o;
         int arg = 7;
-        lb_child_run(outcomes[i].work, &arg, outcomes[i].work == hang ? 0.2 : 60, &o);
+        lb_child_run(outcomes[i].work, &arg, &(struct lb_child_limits){.seconds = outcomes[i].work == hang ? 0.2 : 60}, &o);
         cr_expect(o.status == outcomes[i].status, "%s: %s, expected %s", outcomes[i].name, lb_status_name(o.status),
                   lb_status_name(outcomes[i].status));
         cr_expect_str_eq(o.why, outcomes[i].why, "%s: \"%s\", expected \"%s\"", outcomes[i].name, o.why, outcomes[i].why);
@@ -198,7 +212,7 @@ Test(child, late_is_late_whatever_the_limit)
     static const double limits[] = {0, -1, 0.001};
     for (size_t i = 0; i < COUNT(limits); i++) {
         struct lb_outcome o;
-        lb_child_run(hang, NULL, limits[i], &o);
+        lb_child_run(hang, NULL, &(struct lb_child_limits){.seconds = limits[i]}, &o);
         cr_expect(o.status == LB_TIMEOUT, "limit %g: %s", limits[i], lb_status_name(o.status));
         json_decref(o.reply);
     }
@@ -225,7 +239,7 @@ Test(child, large_replies)
     const size_t held = lb_mem_now();
     for (size_t i = 0; i < COUNT(sizes); i++) {
         struct lb_outcome o;
-        lb_child_run(reply_much, (void *)(uintptr_t)&sizes[i], 60, &o);
+        lb_child_run(reply_much, (void *)(uintptr_t)&sizes[i], &(struct lb_child_limits){.seconds = 60}, &o);
         cr_assert(o.status == LB_OK, "%zu bytes: %s: %s", sizes[i], lb_status_name(o.status), o.why);
         const json_t *much = json_object_get(o.reply, "much");
         cr_expect(json_string_length(much) == sizes[i], "%zu bytes, expected %zu", json_string_length(much), sizes[i]);
@@ -254,7 +268,7 @@ Test(child, no_memory_for_the_reply)
 {
     size_t n = 64 << 20;
     struct lb_outcome o;
-    lb_child_run(reply_in_vain, &n, 60, &o);
+    lb_child_run(reply_in_vain, &n, &(struct lb_child_limits){.seconds = 60}, &o);
     cr_expect(o.status == LB_OOM && !o.reply);
     cr_expect_str_eq(o.why, "out of memory: reply");
 }
@@ -368,7 +382,7 @@ Test(child, last_words)
         struct lb_outcome o;
         int n = lines[i];
         char last[40];
-        lb_child_run(talk_and_crash, &n, 60, &o);
+        lb_child_run(talk_and_crash, &n, &(struct lb_child_limits){.seconds = 60}, &o);
         snprintf(last, sizeof last, "line %d\nthe last words", n - 1);
         const size_t length = strlen(o.said);
         cr_expect(o.status == LB_CRASHED && length < LB_SAID);
@@ -399,7 +413,7 @@ Test(child, a_limit_of_memory)
         struct lb_outcome o;
         struct lb_err err = {0};
         size_t wanted = cases[i].wanted;
-        cr_assert(!lb_child_start(&c, want_memory, &wanted, &(struct lb_child_limits){60, cases[i].limit}, &err), "%s", err.text);
+        cr_assert(!lb_child_start(&c, want_memory, &wanted, &(struct lb_child_limits){60, cases[i].limit, 0}, &err), "%s", err.text);
         cr_assert(lb_child_wait(&c, 1, &o) == 0);
         cr_expect(o.status == cases[i].status, "case %zu: %s: %s", i, lb_status_name(o.status), o.why);
         json_decref(o.reply);
@@ -425,7 +439,7 @@ Test(child, its_own_children_end_too)
     int ends[2];
     pid_t grandchild = 0;
     cr_assert(pipe(ends) == 0);
-    lb_child_run(fork_and_hang, &ends[1], 0.3, &o);
+    lb_child_run(fork_and_hang, &ends[1], &(struct lb_child_limits){.seconds = 0.3}, &o);
     cr_assert(o.status == LB_TIMEOUT && read(ends[0], &grandchild, sizeof grandchild) == sizeof grandchild && grandchild > 0);
     for (int i = 0; i < 200 && !kill(grandchild, 0); i++) { /* a zombie of init's is gone in a moment */
         char path[64], state = 0;
@@ -480,7 +494,7 @@ static int ask_for_the_end(void *arg, json_t *reply, struct lb_err *err)
 Test(child, the_parent_hears_signals)
 {
     struct lb_outcome o;
-    lb_child_run(ask_for_the_end, NULL, 60, &o);
+    lb_child_run(ask_for_the_end, NULL, &(struct lb_child_limits){.seconds = 60}, &o);
     cr_expect(o.status == LB_OK, "%s: %s", lb_status_name(o.status), o.why);
     json_decref(o.reply);
 }

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <math.h>
 #include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,7 +174,7 @@ Test(log, child)
         char line[64]; /* not ended by a NUL */
         memset(line, 'x', sizeof line);
         memcpy(line, rows[i].line, strlen(rows[i].line));
-        const int got = lb_log_line(line, strlen(rows[i].line));
+        const int got = lb_log_line(line, strlen(rows[i].line), &(struct lb_log_source){0});
         cr_expect_eq(got, rows[i].progress, "%s", rows[i].line);
         if (rows[i].progress)
             taken(); /* the one of lb_progress above was a moment ago */
@@ -181,8 +182,106 @@ Test(log, child)
             expect_text(rows[i].want);
     }
     lb_log_setup(1, 0);
-    lb_log_line("warning: a", 10);
+    lb_log_line("warning: a", 10, &(struct lb_log_source){0});
     expect_json_text("warning", "a");
+    lb_log_line("a", 1, &(struct lb_log_source){"trial", "0123"});
+    json_t *o = expect_json("info");
+    cr_expect_str_eq(json_string_value(json_object_get(o, "trial")), "0123");
+    cr_expect_str_eq(json_string_value(json_object_get(o, "text")), "a");
+    json_decref(o);
+    lb_log(LB_LOG_INFO, "own");
+    o = expect_json("info");
+    cr_expect_null(json_object_get(o, "trial"), "not of a child");
+    json_decref(o);
+}
+
+static const struct lb_training_progress training = {.label = "train \"a\"",
+                                                     .epoch = 2,
+                                                     .epochs = 3,
+                                                     .batch = 5,
+                                                     .batches = 5,
+                                                     .loss = 0.25,
+                                                     .per_s = 1000.4,
+                                                     .seconds = 1.5,
+                                                     .seconds_left = 0.75};
+
+Test(log, training_text)
+{
+    lb_progress_training(&training);
+    expect_text("train \"a\": epoch 2/3, batch 5/5, 1000 samples/s, loss 0.2500, 1 s left\n");
+    struct lb_training_progress last = training;
+    last.epoch = 3;
+    lb_progress_training(&last);
+    expect_text("");
+    lb_log_setup(1, 1);
+    lb_progress_training(&last);
+    expect_text("");
+}
+
+static void expect_training(double loss, json_int_t epoch)
+{
+    static const char *const keys[] = {"epoch", "epochs", "batch", "batches"};
+    const json_int_t want[] = {epoch, 3, 5, 5};
+    json_t *o = expect_json("progress");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        cr_expect(json_is_integer(json_object_get(o, keys[i])) && json_integer_value(json_object_get(o, keys[i])) == want[i], "%s",
+                  keys[i]);
+    cr_expect_str_eq(json_string_value(json_object_get(o, "label")), "train \"a\"");
+    cr_expect(loss != loss ? json_is_null(json_object_get(o, "loss")) : json_real_value(json_object_get(o, "loss")) == loss);
+    cr_expect_eq(json_real_value(json_object_get(o, "per_s")), 1000.4);
+    cr_expect_eq(json_real_value(json_object_get(o, "seconds")), 1.5);
+    cr_expect_eq(json_real_value(json_object_get(o, "seconds_left")), 0.8);
+    cr_expect_null(json_object_get(o, "text"));
+    json_decref(o);
+}
+
+/* The last batch of all is shown in any case. */
+Test(log, training_json)
+{
+    struct lb_training_progress last = training;
+    last.epoch = 3;
+    last.loss = NAN;
+    lb_log_setup(1, 0);
+    lb_progress_training(&training);
+    expect_training(0.25, 2);
+    lb_progress_training(&training);
+    expect_text("");
+    lb_progress_training(&last);
+    expect_training(NAN, 3);
+}
+
+/* What a child said is an object again, however soon after another child's. */
+Test(log, training_of_a_child)
+{
+    char line[1000];
+    lb_log_setup(1, 0);
+    lb_log_child();
+    lb_progress_training(&training);
+    snprintf(line, sizeof line, "%s", taken());
+    cr_assert(strncmp(line, "progress: {", 11) == 0, "\"%s\"", line);
+    lb_log_setup(1, 0);
+    for (int i = 0; i < 2; i++) {
+        cr_expect(lb_log_line(line, strcspn(line, "\n"), &(struct lb_log_source){"training", "0123"}));
+        json_t *o = expect_json("progress");
+        cr_expect_str_eq(json_string_value(json_object_get(o, "training")), "0123");
+        cr_expect(json_integer_value(json_object_get(o, "epoch")) == 2 && json_integer_value(json_object_get(o, "epochs")) == 3);
+        json_decref(o);
+    }
+    static const char lies[] = "progress: {\"level\":\"error\",\"time\":0,\"training\":1}";
+    lb_log_line(lies, strlen(lies), &(struct lb_log_source){"training", "0123"});
+    json_t *o = expect_json("progress"); /* level and time are ours */
+    cr_expect_str_eq(json_string_value(json_object_get(o, "training")), "0123");
+    json_decref(o);
+    cr_expect(lb_log_line("progress: {torn", 15, &(struct lb_log_source){0}));
+    taken(); /* a text, where one was due */
+}
+
+/* And a text, where the parent wants text. */
+Test(log, training_of_a_child_as_text)
+{
+    lb_log_child();
+    lb_progress_training(&training);
+    expect_text("progress: train \"a\": epoch 2/3, batch 5/5, 1000 samples/s, loss 0.2500, 1 s left\n");
 }
 
 static const struct lb_progress state = {

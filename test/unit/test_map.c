@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,16 +87,72 @@ static int read_safetensors(void)
     return lb_safetensors_sha256(&again, hex, NULL) ? 8 : 0;
 }
 
-/* More are open than are watched: those that are still say it. */
+enum { MANY = 300 };
+
+static int open_many(struct lb_map m[MANY])
+{
+    for (size_t i = 0; i < MANY; i++)
+        if (lb_map_open(path, &m[i], NULL))
+            return -1;
+    return 0;
+}
+
+/* The last of many that are open. */
 static int read_one_of_many(void)
 {
-    struct lb_map m[LB_MAP_WATCHED + 8];
-    for (size_t i = 0; i < sizeof m / sizeof *m; i++)
-        if (lb_map_open(path, &m[i], NULL))
+    struct lb_map m[MANY];
+    return open_many(m) ? 7 : read_map();
+}
+
+/* One in the midst, where others were closed and their places given to new ones. */
+static int read_one_again(void)
+{
+    struct lb_map m[MANY];
+    if (open_many(m))
+        return 7;
+    for (int round = 0; round < 3; round++)
+        for (size_t i = 0; i < MANY; i += 2) {
+            lb_map_close(&m[i]);
+            if (lb_map_open(path, &m[i], NULL))
+                return 7;
+        }
+    if (truncate(path, PAGE))
+        return 7;
+    volatile const unsigned char *data = m[MANY / 2].data;
+    return data[(PAGES - 1) * PAGE];
+}
+
+/* Threads that open and close many at once. */
+static void *open_and_close(void *failed)
+{
+    struct lb_map m[MANY];
+    for (int round = 0; round < 20; round++) {
+        if (open_many(m))
+            *(volatile int *)failed = 1;
+        for (size_t i = 0; i < MANY; i++)
+            lb_map_close(&m[i]);
+    }
+    return NULL;
+}
+
+static int read_beside_threads(void)
+{
+    enum { THREADS = 4 };
+    pthread_t thread[THREADS];
+    int failed[THREADS] = {0};
+    for (int i = 0; i < THREADS; i++)
+        if (pthread_create(&thread[i], NULL, open_and_close, &failed[i]))
             return 7;
-    for (size_t i = 8; i < sizeof m / sizeof *m; i++)
-        lb_map_close(&m[i]);
-    return read_map();
+    struct lb_map m[MANY];
+    if (open_many(m))
+        return 7;
+    for (int i = 0; i < THREADS; i++)
+        if (pthread_join(thread[i], NULL) || failed[i])
+            return 7;
+    if (truncate(path, PAGE))
+        return 7;
+    volatile const unsigned char *data = m[MANY - 1].data;
+    return data[(PAGES - 1) * PAGE];
 }
 
 /* What is mapped by somebody else, where a file of ours was before. */
@@ -117,8 +174,12 @@ static const struct {
     const char *name;
     int (*reader)(void);
     int watched;
-} readers[] = {
-    {"map", read_map, 1}, {"safetensors", read_safetensors, 1}, {"one of many", read_one_of_many, 1}, {"foreign", read_foreign, 0}};
+} readers[] = {{"map", read_map, 1},
+               {"safetensors", read_safetensors, 1},
+               {"one of many", read_one_of_many, 1},
+               {"one again", read_one_again, 1},
+               {"beside threads", read_beside_threads, 1},
+               {"foreign", read_foreign, 0}};
 
 Test(map, becomes_shorter)
 {

@@ -4,6 +4,9 @@
 
 #include "core/onnx/onnx.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 static const char folder[] = "test/data/onnx";
 
 static char *path_of(char path[200], const char *name, const char *ending)
@@ -294,4 +297,53 @@ Test(onnx, inputs)
         lb_safetensors_finish(&out);
     }
     drop_all();
+}
+
+/* ---- Data outside that changes ---------------------------------------------------------------------------------------------------------- */
+
+/* Until it is killed: by turns the file itself, and a link that leads out of the folder. */
+static void swap_files(const char *at)
+{
+    char inside[300], name[300], next[300];
+    snprintf(inside, sizeof inside, "%s/m/inside", at);
+    snprintf(name, sizeof name, "%s/m/external.bin", at);
+    snprintf(next, sizeof next, "%s/m/next", at);
+    for (unsigned i = 0;; i++)
+        if ((i % 2 ? symlink("../outside", next) : link(inside, next)) || rename(next, name))
+            _exit(1);
+}
+
+/* Whenever they are swapped, what is read is the file in the folder, or nothing: that outside, of one byte, would be too short. */
+Test(onnx, swapped_for_a_link, .timeout = 60)
+{
+    char at[] = "/tmp/lowbit-onnx-XXXXXX", path[300], command[900];
+    cr_assert(mkdtemp(at));
+    snprintf(command, sizeof command,
+             "cd %s && mkdir m && printf x >outside && ln -s ../outside m/external.bin && cp \"$OLDPWD/%s/external.onnx\" m/ && "
+             "cp \"$OLDPWD/%s/external.bin\" m/inside",
+             at, folder, folder);
+    cr_assert(system(command) == 0);
+    snprintf(path, sizeof path, "%s/m/external.onnx", at);
+    const pid_t pid = fork();
+    cr_assert(pid >= 0);
+    if (!pid)
+        swap_files(at);
+    size_t inside = 0, outside = 0;
+    const double end = lb_seconds() + 1;
+    while (lb_seconds() < end || ((!inside || !outside) && lb_seconds() < end + 30)) {
+        struct lb_err err = {0};
+        struct lb_onnx *m;
+        const int r = lb_onnx_open(path, &m, &err);
+        lb_onnx_destroy(m);
+        inside += r == 0;
+        outside += r != 0;
+        if (r && !strstr(err.text, "external data: \"external.bin\" is outside the model's folder")) {
+            cr_expect(0, "%s", err.text);
+            break;
+        }
+    }
+    kill(pid, SIGKILL);
+    cr_expect(waitpid(pid, NULL, 0) == pid && inside && outside, "%zu models were read, %zu refused", inside, outside);
+    snprintf(command, sizeof command, "rm -r %s", at);
+    cr_expect(system(command) == 0);
 }

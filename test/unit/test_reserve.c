@@ -73,7 +73,7 @@ static int touch(size_t bytes, int at_end, ptrdiff_t at, char said[200])
     cr_assert_eq(pipe(ends), 0);
     const pid_t pid = fork();
     if (pid == 0) {
-        lb_guard_watch(g, 2, "law", ends[1]);
+        lb_guard_watch("law", ends[1]);
         memset(g[1].p, 1, bytes);
         ((volatile unsigned char *)g[1].p)[at] = 1;
         _exit(0);
