@@ -19,7 +19,7 @@ took_ms=$((($(date +%s%N) - start) / 1000000 + 1))
 # gone SESSION: no process of the session is left, within two seconds.
 gone() {
     for _ in $(seq 100); do
-        pgrep -s "$1" >/dev/null || return 0
+        pgrep -r R,S,D -s "$1" >/dev/null || return 0
         sleep 0.02
     done
     return 1

@@ -134,7 +134,7 @@ for signal in INT TERM HUP; do
     wait $pid || status=$?
     [ $status = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: exit status $status" "$tmp/err"
     grep -q "^warning: interrupted (.*); to go on where this run stopped: $lowbit run .*--out $tmp/cut" "$tmp/err" || fail "SIG$signal: no command to go on" "$tmp/err"
-    if pgrep -s $pid >/dev/null; then fail "SIG$signal: a process is left: $(pgrep -a -s $pid)"; fi
+    if pgrep -r R,S,D -s $pid >/dev/null; then fail "SIG$signal: a process is left: $(pgrep -a -s $pid)"; fi
     expect 0 "$lowbit" report "$tmp/cut"
 done
 finish
