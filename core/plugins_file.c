@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/plugins_file.h"
+#include "core/base/child.h"
 #include "core/base/io.h"
 #include "core/base/mem.h"
 #include "core/plugins_trust.h"
-#include "core/run/child.h"
 
 #include <dlfcn.h>
 #include <elf.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cmd/cmd.h"
+#include "core/base/child.h"
 #include "core/format/lanes.h"
 #include "core/base/log.h"
 #include "core/plugins.h"
 #include "core/plugins_trust.h"
-#include "core/run/child.h"
 #include "core/version.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "core/base/child.h"
 #include "core/base/csv.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/cmd/cmd.h"
 #include "core/format/format.h"
-#include "core/run/child.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_verify.c - `lowbit verify PLUGIN.so`: every law of its codecs, every op of its backends; `lowbit verify DIR`: results again. */
+#include "core/base/child.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -9,7 +10,6 @@
 #include "core/nn/ops_verify.h"
 #include "core/plugins.h"
 #include "core/run/again.h"
-#include "core/run/child.h"
 #include "core/run/rehash.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/run/journal.h"
+#include "core/base/child.h"
 #include "core/base/json.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/run/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

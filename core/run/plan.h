@@ -3,10 +3,10 @@
 #ifndef LB_PLAN_H
 #define LB_PLAN_H
 
+#include "core/base/child.h"
 #include "core/nn/backend.h"
 #include "core/nn/dataset.h"
 #include "core/plugins.h"
-#include "core/run/child.h"
 #include "core/run/config.h"
 
 /* What a trial puts into the format; bit i of lb_format_fact.modes. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* plan_check.c - what can be known to be wrong with an experiment once its data and models are there. */
+#include "core/base/child.h"
 #include "core/base/log.h"
 #include "core/format/format.h"
 #include "core/nn/model.h"
-#include "core/run/child.h"
 #include "core/run/plan.h"
 #include "core/run/search.h"
 

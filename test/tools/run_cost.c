@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* run_cost.c - what isolation and the journal cost: 1,000 trials that do nothing, each a child and a line of the length of a trial's, in a parent that
  * holds MNIST's 190 MB; then a journal of 100,000 lines is read. Prints the figures; run_cost FOLDER. */
+#include "core/base/child.h"
 #include "core/base/io.h"
 #include "core/base/mem.h"
-#include "core/run/child.h"
 #include "core/run/journal.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* core/run/child.c: whatever happens in a child becomes an outcome, and nothing is left behind: no process, no file. */
+/* core/base/child.c: whatever happens in a child becomes an outcome, and nothing is left behind: no process, no file. */
+#include "core/base/child.h"
 #include "core/base/io.h"
 #include "core/base/mem.h"
-#include "core/run/child.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/run/child.h"
+#include "core/base/child.h"
 #include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
