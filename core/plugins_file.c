@@ -92,12 +92,17 @@ const struct lb_plugin *const *lb_plugins_list(void *so, size_t *n, struct lb_er
 /* The loader's words, less the file's own name; *missing where it is a library that the file needs which could not be opened. */
 static void loader_reason(const char *text, const char *path, int *missing, struct lb_err *why)
 {
+    static const char open_failed[] = "cannot open shared object file";
     const size_t n = strlen(path);
     const int own = !strncmp(text, path, n) && !strncmp(text + n, ": ", 2);
+    const char *reason = own ? text + n + 2 : text;
+    /* The file was open a moment ago; and with no memory left the loader's words lack their end, which says so. */
+    const int no_memory = (own && !strcmp(reason, open_failed)) || !strcmp(reason, "cannot create shared object descriptor");
     *missing = !own && strstr(text, ": cannot open shared object file") != NULL;
-    if (own && strstr(text, ": cannot open shared object file")) /* which was open a moment ago */
+    if (no_memory || (own && strstr(text, open_failed)))
         lb_mem_note_refused();
-    lb_fail(why, "%s%.900s", *missing ? "a library that it needs is not on this machine: " : "", own ? text + n + 2 : text);
+    lb_fail(why, "%s%s%.900s", *missing ? "a library that it needs is not on this machine: " : "", no_memory ? "out of memory: " : "",
+            reason);
 }
 
 /* The bytes that are mapped here are those that are hashed, checked and, as `real` is nobody else's to change, loaded. */
