@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t most, unsigned seed);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t most);
 
-/* Makes a folder of this process's own below TMPDIR, loads the plugins of LOWBIT_PLUGIN_PATH and opens cpu_ref. */
+/* Makes a folder of this process's own below TMPDIR, loads the plugins beside the executable (fuzz.sh links them there) and opens cpu_ref. */
 void fuzz_start(void);
 struct lb_dev *fuzz_device(void);
 

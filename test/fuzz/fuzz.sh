@@ -12,7 +12,8 @@ seconds=${FUZZ_SECONDS:-600} jobs=${FUZZ_JOBS:-$(nproc)}
 [ $# != 0 ] || set -- safetensors config onnx journal set idx
 tmp=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")")
 trap 'rm -rf "$tmp"' EXIT
-export LOWBIT_PLUGIN_PATH=$build/plugins
+unset LOWBIT_PLUGIN_PATH
+ln -sfn ../plugins "$build/fuzz/plugins" # beside the executables: lowbit's own, which need no process of their own to be loaded
 # No size that a file asks for is worth more than a GiB here; beyond it memory is out, as it may be anywhere.
 export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=1024:detect_stack_use_after_return=1:strict_string_checks=1:${ASAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS:-}
@@ -32,7 +33,7 @@ fuzz() {
         END { printf "%-8s %s: %d inputs in %s s, %d edges\n", status ? "FAILED" : "ok", name, n, s ? s : "?", cov }' "$log"
     [ $status = 0 ] && return
     grep -E '^(==|SUMMARY|fuzz:|.*runtime error|artifact_prefix|    #)' "$log" | tail -n 25 | sed 's/^/    /'
-    echo "    repeat: LOWBIT_PLUGIN_PATH=$LOWBIT_PLUGIN_PATH $build/fuzz/fuzz_$name FILE"
+    echo "    repeat: $build/fuzz/fuzz_$name FILE"
     return 1
 }
 
