@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # lowbit run with fitted formats: all modes run, the same bits on every backend, fitting wins what it should, and what decides its result is in the hash.
 set -euo pipefail
 . test/sh/util.bash

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # Every bad plugin of test/bad, in a fresh folder beside a good one: the refusal says what was found and what was wanted, the good one still
 # loads, and the command ends with 0. Rows: plugin | text that the list must hold.
 set -u

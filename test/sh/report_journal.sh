@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # lowbit report: the tables come from the journal alone, byte for byte; of several experiments in one folder the last one counts.
 set -euo pipefail
 . test/sh/util.bash

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# slow
 # lowbit run with plugins that crash, hang, leave, fail or are not there: each becomes rows with their status and reason, all other trials are ok, the
 # table is written, and running again tries only what is not ok.
 set -euo pipefail

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* # slow */
 /* Training that knows a format (docs/arithmetic.md, 7.7 to 7.13): gradients against those of a plain network with the weights' worth, against sums written
  * from the rules, and the scales that are learned. */
 #include "test/unit/nn_util.h"
