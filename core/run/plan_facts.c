@@ -75,6 +75,7 @@ static int hash_plugins(const struct lb_format *f, const struct lb_format *activ
 static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
 {
     const struct look *l = arg;
+    const size_t refused = lb_mem_refused();
     struct lb_format *f;
     if (lb_format_create(l->format->config, &f, err))
         return -1;
@@ -98,6 +99,12 @@ static int look_at_format(void *arg, json_t *reply, struct lb_err *err)
         lb_fail(&no_codes, "its codec is not of whole numbers of at most 8 bits with one scale an output");
     else if (!lb_format_create(l->format->codes, &codes, &no_codes) && !lb_q_check_activations(codes, &no_codes))
         modes |= 1u << LB_MODE_INTEGER;
+    if (lb_mem_refused() != refused) { /* not what the format is: another time it has more modes, and another build */
+        lb_format_destroy(codes);
+        lb_format_destroy(a);
+        lb_format_destroy(f);
+        return lb_fail(err, "out of memory: format %s", l->format->config->name);
+    }
     const int overflow = f->config->overflow >= 0 ? f->config->overflow : (int)f->codec->overflow;
     char plugins[65];
     const int lost = hash_plugins(f, a, codes, plugins) || json_object_set_new(reply, "sha256", json_string(f->sha256)) ||
